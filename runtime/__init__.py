@@ -1,0 +1,1 @@
+"""Starts processes: settings, wiring, telemetry, servers and the command line."""
