@@ -1,0 +1,11 @@
+"""The servers we start ourselves, for ./run and for the tests.
+
+They come out of wheels, listen on loopback only, want a password, keep everything in one folder and die with
+the process that started them. A deployment uses its own servers and never touches this package.
+"""
+
+from runtime.servers.postgres import PostgresServer
+from runtime.servers.process import ServerFailed
+from runtime.servers.valkey import ValkeyServer
+
+__all__ = ["PostgresServer", "ServerFailed", "ValkeyServer"]
