@@ -48,6 +48,10 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def directory(self) -> Path:
+        return self._directory
+
+    @property
     def url(self) -> str:
         return self._url_of(DATABASE)
 
@@ -116,9 +120,12 @@ class PostgresServer:
         for path in (unfinished, password_file):
             if account:
                 os.chown(path, account.user, account.group)
-        with _reachable(unfinished, account) as (data, data_fds), _reachable(password_file, account) as (
-            initial,
-            initial_fds,
+        with (
+            _reachable(unfinished, account) as (data, data_fds),
+            _reachable(password_file, account) as (
+                initial,
+                initial_fds,
+            ),
         ):
             options = ["-D", data, "-U", ROLE, "--auth=scram-sha-256", f"--pwfile={initial}", "-E", "UTF8"]
             options += ["--locale=C.UTF-8", "-k", *([] if self._durable else ["--no-sync"])]
@@ -191,7 +198,7 @@ class PostgresServer:
         with psycopg.connect(self._url_of("postgres"), autocommit=True) as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
             # A standby has what its primary has, and can create nothing.
-            if known is None and not connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+            if known is None and connection.execute("SELECT pg_is_in_recovery()").fetchone() != (True,):
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
 

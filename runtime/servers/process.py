@@ -1,4 +1,4 @@
-"""What every server we start has in common: ports, passwords, spawning tied to our life, waiting, stopping."""
+"""What every server we start has in common: ports, passwords, spawning tied to our life, stopping."""
 
 import os
 import secrets
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 LOOPBACK = "127.0.0.1"
+PREDECESSOR_PATIENCE_SECONDS = 15.0
 _TETHER = Path(__file__).with_name("tether.py")
 
 
@@ -58,12 +59,12 @@ def kept_password(path: Path) -> str:
 def write_private(path: Path, text: str) -> None:
     """Replace the file in one step, readable by its owner only from its first byte on."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
     unfinished.replace(path)
 
 
-def spawn(  # noqa: PLR0913  # one place where all of these meet
+def spawn(
     program: Sequence[str],
     *,
     log: Path,
@@ -120,13 +121,14 @@ def kill(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def wait_for_predecessors(directory: Path, *, timeout_seconds: float = 15) -> None:
+def wait_for_predecessors(directory: Path) -> None:
     """Wait until no process works inside this folder any more.
 
     After a kill -9 of our predecessor its servers are being told to end by the kernel, but may not have
     ended; a second server on the same files would destroy them.
     """
-    if not wait_until(lambda: not any(processes_inside(directory)), timeout_seconds=timeout_seconds):
+    patience = PREDECESSOR_PATIENCE_SECONDS
+    if not wait_until(lambda: not any(processes_inside(directory)), timeout_seconds=patience):
         raise ServerFailed(f"{directory} is in use by process {next(processes_inside(directory), '?')}")
 
 

@@ -1,4 +1,4 @@
-"""Ties a program to its parent's life, then becomes that program: `tether.py SIGNAL PARENT UID:GID PROGRAM …`.
+"""Ties a program to its parent's life, then becomes it: `tether.py SIGNAL PARENT UID:GID PROGRAM …`.
 
 A script of its own rather than `preexec_fn`, because running Python between fork and exec is unsafe once the
 parent has threads (CPython 3.12 warns about it). It keeps its process id through exec, so the caller's Popen

@@ -22,6 +22,10 @@ class ValkeyServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def directory(self) -> Path:
+        return self._directory
+
+    @property
     def url(self) -> str:
         return f"redis://:{self._password}@{LOOPBACK}:{self._port}/0"
 

@@ -1,0 +1,157 @@
+"""Fixtures every test may ask for: real servers, a migrated database, an empty Redis.
+
+`database_url` and `redis_url` are what most tests want. Tests that kill a server use `private_postgres` or
+`private_redis`. Marks follow from the fixtures a test uses, so that nobody has to write them.
+"""
+
+import fcntl
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+from hypothesis import settings
+from psycopg import sql
+
+from runtime.servers import PostgresServer, ValkeyServer
+from tests.session_servers import server_of_the_session
+
+# Examples are small and machines noisy: a time limit per example would only find slow machines.
+settings.register_profile("ccontrol", deadline=None)
+settings.load_profile("ccontrol")
+
+_TEMPLATE = "ccontrol_template"
+# Rather than xdist's own fixture, so that `-p no:xdist` works too (a debugger wants it).
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "master")
+_SERVICE_FIXTURES = {"postgres_server", "redis_server", "private_postgres", "private_redis"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by what a test uses: `-m unit` then starts nothing."""
+    for item in items:
+        if _SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.service)
+        if (Path(__file__).parent / "deploy") in item.path.parents:
+            item.add_marker(pytest.mark.deploy)
+        if not {"service", "broker", "deploy"} & {mark.name for mark in item.iter_markers()}:
+            item.add_marker(pytest.mark.unit)
+
+
+@pytest.fixture(scope="session")
+def session_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder all workers of this session have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base if _WORKER == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def postgres_server(session_directory: Path) -> Iterator[str]:
+    """URL of the session's PostgreSQL (as superuser; not durable: never kill it)."""
+    with server_of_the_session(
+        session_directory / "postgres", lambda directory: PostgresServer(directory, durable=False)
+    ) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_template(session_directory: Path, postgres_server: str) -> str:
+    """Name of a database that has every migration, made once per session."""
+    with (session_directory / "postgres" / "template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with _administration(postgres_server) as connection:
+            known = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", (_TEMPLATE,)
+            ).fetchone()
+            if known is None:
+                _make_template(connection, postgres_server)
+    return _TEMPLATE
+
+
+def _make_template(connection: psycopg.Connection, server_url: str) -> None:
+    from write_model.store.migrations import upgrade
+
+    unfinished = f"{_TEMPLATE}_unfinished"
+    _drop(connection, unfinished)
+    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(unfinished)))
+    upgrade(_with_database(server_url, unfinished))
+    connection.execute(
+        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
+            sql.Identifier(unfinished), sql.Identifier(_TEMPLATE)
+        )
+    )
+
+
+@pytest.fixture
+def database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
+    """URL of a fresh, migrated database of this test's own."""
+    name = f"test_{uuid.uuid4().hex}"
+    with _administration(postgres_server) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(migrated_template)
+            )
+        )
+        yield _with_database(postgres_server, name)
+        _drop(connection, name)
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: str) -> Iterator[str]:
+    """URL of a fresh database without any migration."""
+    name = f"test_{uuid.uuid4().hex}"
+    with _administration(postgres_server) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield _with_database(postgres_server, name)
+        _drop(connection, name)
+
+
+@pytest.fixture(scope="session")
+def redis_server(session_directory: Path) -> Iterator[str]:
+    """URL of the session's Valkey, database 0: tests want `redis_url`."""
+    with server_of_the_session(session_directory / "valkey", ValkeyServer) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> Iterator[str]:
+    """URL of this worker's own database number, empty before and after."""
+    number = 0 if _WORKER == "master" else 1 + int(_WORKER.removeprefix("gw"))
+    url = redis_server.rsplit("/", 1)[0] + f"/{number}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield url
+        client.flushdb()
+
+
+@pytest.fixture
+def private_postgres(tmp_path: Path) -> Iterator[PostgresServer]:
+    """A durable PostgreSQL of this test's own, to be killed and restarted at will."""
+    server = PostgresServer(tmp_path / "postgres")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def private_redis(tmp_path: Path) -> Iterator[ValkeyServer]:
+    """A Valkey of this test's own, to be killed and restarted at will."""
+    server = ValkeyServer(tmp_path / "valkey")
+    server.start()
+    yield server
+    server.stop()
+
+
+def _administration(server_url: str) -> psycopg.Connection:
+    return psycopg.connect(_with_database(server_url, "postgres"), autocommit=True)
+
+
+def _with_database(url: str, name: str) -> str:
+    return re.sub(r"/[^/]*$", f"/{name}", url)
+
+
+def _drop(connection: psycopg.Connection, name: str) -> None:
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
