@@ -5,6 +5,7 @@ permissions of folders that are not its own.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,8 +39,10 @@ class PostgresServer:
         durable: bool = True,
         bin_directory: Path | None = None,
         settings: Mapping[str, str] | None = None,
+        log: Path | None = None,
     ) -> None:
         self._directory = directory.absolute()
+        self._log = (log or self._directory / "log").absolute()
         self._port = port
         self._bin_directory = bin_directory
         self._settings = {**({} if durable else _NOT_DURABLE), **(settings or {})}
@@ -103,15 +106,13 @@ class PostgresServer:
     def _data(self) -> Path:
         return self._directory / "data"
 
-    @property
-    def _log(self) -> Path:
-        return self._directory / "log"
-
     def _url_of(self, database: str) -> str:
         return f"postgresql://{ROLE}:{self._password}@{LOOPBACK}:{self._port}/{database}"
 
     def _initialise(self) -> None:
         """Make the cluster beside its final place, so that an interrupted attempt leaves nothing behind."""
+        for abandoned in self._directory.glob("data.unfinished.*"):
+            shutil.rmtree(abandoned)
         account = binaries.account_for_servers()
         unfinished = self._directory / f"data.unfinished.{os.getpid()}"
         unfinished.mkdir(mode=0o700)

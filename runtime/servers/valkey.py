@@ -15,8 +15,9 @@ _PORT_ATTEMPTS = 5
 class ValkeyServer:
     """A private Valkey on a loopback port; `directory` holds its append-only file, password and log."""
 
-    def __init__(self, directory: Path, *, port: int | None = None) -> None:
+    def __init__(self, directory: Path, *, port: int | None = None, log: Path | None = None) -> None:
         self._directory = directory.absolute()
+        self._log = (log or self._directory / "log").absolute()
         self._port = port
         self._password = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,10 +67,6 @@ class ValkeyServer:
         if self._process is not None:
             process.kill(self._process)
             self._process = None
-
-    @property
-    def _log(self) -> Path:
-        return self._directory / "log"
 
     def _launch(self, data: Path) -> bool:
         """One attempt; False if it ended before it answered, which is how a port taken meanwhile shows."""
