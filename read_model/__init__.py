@@ -1,0 +1,1 @@
+"""Answers: tables, Redis views and the questions asked of them. Disposable with their projections."""

@@ -1,0 +1,102 @@
+"""The SQL side of the read model: how its tables are declared and how a question opens them.
+
+A read table is declared once with `read_table`. Questions see it as the view `read.<name>`; the rows are in
+`read.<name>_g<generation>`, so that a rebuild can fill another generation beside the one being served.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Column, Index, MetaData, PrimaryKeyConstraint, SmallInteger, Table, Uuid, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+SCHEMA = "read"
+METADATA = MetaData(schema=SCHEMA)
+
+# Identifiers end at 63 bytes, and physical names carry `_g<generation>` behind the name.
+_NAME_LENGTH_MAX = 54
+
+
+class BadReadTable(ValueError):
+    """A table asks for something that projections cannot keep."""
+
+
+def read_table(name: str, *parts: Column[Any] | Index, metadata: MetaData = METADATA) -> Table:
+    """Declare a read table. `company_id` and `partition` are added; mark the other key columns `primary_key`.
+
+    The key becomes (company_id, your key columns, partition): rows of a company are together, and the table
+    distributes by partition. A column that may be left out of a row is nullable or has a plain `default`.
+    """
+    columns = [part for part in parts if isinstance(part, Column)]
+    indexes = [part for part in parts if isinstance(part, Index)]
+    for column in columns:
+        _check_column(name, column)
+    for index in indexes:
+        _check_index(name, index)
+    _check_length(name)
+    key = [column.name for column in columns if column.primary_key]
+    for column in columns:
+        column.primary_key = False  # the constraint below says it, in our order
+    return Table(
+        name,
+        metadata,
+        Column("company_id", Uuid, nullable=False),
+        *columns,
+        Column("partition", SmallInteger, nullable=False),
+        PrimaryKeyConstraint("company_id", *key, "partition"),
+        *indexes,
+    )
+
+
+def _check_column(name: str, column: Column[Any]) -> None:
+    if column.server_default is not None or column.onupdate is not None or column.foreign_keys:
+        raise BadReadTable(f"{name}.{column.name}: no server default, onupdate or foreign key")
+    if column.unique:
+        raise BadReadTable(f"{name}.{column.name}: a read table takes no unique column but its key")
+    if column.default is not None and not column.default.is_scalar:
+        raise BadReadTable(f"{name}.{column.name}: a default is a plain value, or a rebuild would differ")
+
+
+def _check_index(name: str, index: Index) -> None:
+    if index.unique:
+        # Operations are merged and reordered by key, so nothing across keys may depend on their order.
+        raise BadReadTable(f"{name}: a read table takes no unique index but its key")
+    if index.name is None:
+        raise BadReadTable(f"{name}: an index needs a name")
+    _check_length(str(index.name))
+
+
+def _check_length(name: str) -> None:
+    if len(name) > _NAME_LENGTH_MAX:
+        raise BadReadTable(f"{name}: longer than {_NAME_LENGTH_MAX} characters")
+
+
+def open_engine(database_url: str, *, pool_size: int = 8) -> AsyncEngine:
+    """An engine whose connections are the application's role, bound by row level security."""
+    return create_async_engine(
+        make_url(database_url).set(drivername="postgresql+psycopg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=False,
+        connect_args={"options": "-c role=ccontrol_app -c jit=off", "application_name": "ccontrol-reads"},
+    )
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine, company_id: UUID) -> AsyncIterator[AsyncConnection]:
+    """One snapshot of one company's rows: everything asked inside agrees with everything else."""
+    async with engine.connect() as plain:
+        connection = await plain.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        async with connection.begin():
+            # A promotion takes this lock exclusively. LOCK is what comes before the snapshot is taken, so a
+            # snapshot is wholly before or wholly after a promotion, never old rows through a new view.
+            await connection.execute(text(f"LOCK TABLE {SCHEMA}.projections IN ACCESS SHARE MODE"))
+            await connection.execute(
+                text("SELECT set_config('ccontrol.company', :company, true)"), {"company": str(company_id)}
+            )
+            yield connection
