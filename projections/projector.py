@@ -21,7 +21,7 @@ from sqlalchemy import Table
 from projections.batch import Batch, RedisBatch, Rows
 from write_model.message import Event, Recorded
 
-Klass = Literal["ledger", "document", "dashboard"]
+KLASSES = ("ledger", "document", "dashboard")
 Lane = Literal["sql", "redis"]
 Handler = Callable[[Any, Any, Recorded, Any], None]
 
@@ -48,7 +48,7 @@ class Projection:
     name: ClassVar[str]
     version: ClassVar[int]
     lane: ClassVar[Lane]
-    klass: ClassVar[Klass] = "document"
+    klass: ClassVar[str] = "document"
     handlers: ClassVar[Mapping[type[Event], str]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -59,6 +59,8 @@ class Projection:
                     raise BadProjection(f"{cls.__name__} handles {event_type.topic} twice")
                 found[event_type] = name
         cls.handlers = found
+        if cls.klass not in KLASSES:
+            raise BadProjection(f"{cls.__name__}: klass is one of {KLASSES}")
 
     def bound(self) -> dict[type[Event], Callable[[Any, Recorded, Any], None]]:
         """The function for each event this projection handles."""
@@ -72,7 +74,8 @@ class SqlProjection(Projection):
     """
 
     lane: ClassVar[Lane] = "sql"
-    tables: ClassVar[tuple[Table, ...]]
+    # A tuple of tables. Any, because under mypy's mutable-override a subclass could not narrow the type.
+    tables: ClassVar[Any]
 
     async def prepare(self, reader: Reader, page: Sequence[Recorded]) -> None:
         """Load prior rows the handlers need; once per page, only with events this projection handles."""
@@ -82,7 +85,7 @@ class RedisProjection(Projection):
     """Hashes in Redis, exactly once: fields and checkpoint change in one script. Has an SQL twin or proof."""
 
     lane: ClassVar[Lane] = "redis"
-    klass: ClassVar[Klass] = "dashboard"
+    klass = "dashboard"
 
 
 AnyProjection = SqlProjection | RedisProjection
