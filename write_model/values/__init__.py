@@ -1,0 +1,1 @@
+"""Values: the pure, few and closed words of the trade that every decision is written in."""
