@@ -1,0 +1,1 @@
+"""The catalogue: what the company sells, at which price."""

@@ -1,0 +1,1 @@
+"""Uniqueness: a number or a name belongs to the one stream whose id derives from it."""

@@ -1,0 +1,1 @@
+"""Companies: the tenants, their profile and whether they may work."""

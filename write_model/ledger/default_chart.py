@@ -1,0 +1,146 @@
+"""A chart of accounts for a small or medium Brazilian trading company, and who posts where.
+
+Groups follow Law 6.404 (assets, liabilities and equity, then results in the order of the DRE of art. 187).
+"""
+
+from write_model.ledger.events import Account, AccountKind, PostingAccount, Side
+
+TEMPLATE = "br-comercio-1"
+
+_SIDES: dict[AccountKind, Side] = {
+    "asset": "D",
+    "liability": "C",
+    "equity": "C",
+    "revenue": "C",
+    "deduction": "D",
+    "cost": "D",
+    "expense": "D",
+}
+
+# (code, name, kind); a code with four parts is a leaf. A reducing account (-) has its group's kind.
+_ACCOUNTS: tuple[tuple[str, str, AccountKind], ...] = (
+    ("1", "Ativo", "asset"),
+    ("1.1", "Ativo circulante", "asset"),
+    ("1.1.1", "Disponível", "asset"),
+    ("1.1.1.01", "Caixa", "asset"),
+    ("1.1.1.02", "Bancos conta movimento", "asset"),
+    ("1.1.1.03", "Aplicações de liquidez imediata", "asset"),
+    ("1.1.1.04", "Numerário em trânsito", "asset"),
+    ("1.1.2", "Créditos com clientes", "asset"),
+    ("1.1.2.01", "Clientes", "asset"),
+    ("1.1.3", "Estoques", "asset"),
+    ("1.1.3.01", "Mercadorias para revenda", "asset"),
+    ("1.1.4", "Tributos a recuperar", "asset"),
+    ("1.1.4.01", "Tributos a recuperar", "asset"),
+    ("1.1.4.02", "Tributos retidos na fonte", "asset"),
+    ("1.2", "Ativo não circulante", "asset"),
+    ("1.2.3", "Imobilizado", "asset"),
+    ("1.2.3.01", "Máquinas, móveis e equipamentos", "asset"),
+    ("1.2.3.02", "(-) Depreciação acumulada", "asset"),
+    ("2", "Passivo e patrimônio líquido", "liability"),
+    ("2.1", "Passivo circulante", "liability"),
+    ("2.1.1", "Fornecedores", "liability"),
+    ("2.1.1.01", "Fornecedores", "liability"),
+    ("2.1.1.02", "Mercadorias recebidas a faturar", "liability"),
+    ("2.1.2", "Obrigações tributárias", "liability"),
+    ("2.1.2.01", "Tributos a recolher", "liability"),
+    ("2.1.3", "Obrigações trabalhistas", "liability"),
+    ("2.1.3.01", "Salários e encargos a pagar", "liability"),
+    ("2.1.4", "Empréstimos e financiamentos", "liability"),
+    ("2.1.4.01", "Empréstimos bancários", "liability"),
+    ("2.1.5", "Adiantamentos", "liability"),
+    ("2.1.5.01", "Adiantamentos de clientes", "liability"),
+    ("2.2", "Passivo não circulante", "liability"),
+    ("2.2.1", "Empréstimos de longo prazo", "liability"),
+    ("2.2.1.01", "Financiamentos", "liability"),
+    ("2.3", "Patrimônio líquido", "equity"),
+    ("2.3.1", "Capital", "equity"),
+    ("2.3.1.01", "Capital social", "equity"),
+    ("2.3.2", "Lucros e prejuízos", "equity"),
+    ("2.3.2.01", "Lucros acumulados", "equity"),
+    ("2.3.3", "Abertura", "equity"),
+    ("2.3.3.01", "Saldos de abertura", "equity"),
+    ("3", "Receitas", "revenue"),
+    ("3.1", "Receita bruta", "revenue"),
+    ("3.1.1", "Vendas e serviços", "revenue"),
+    ("3.1.1.01", "Receita de venda de mercadorias", "revenue"),
+    ("3.1.1.02", "Receita de serviços", "revenue"),
+    ("3.1.1.03", "Receita de fretes", "revenue"),
+    ("3.2", "Deduções da receita", "deduction"),
+    ("3.2.1", "Deduções", "deduction"),
+    ("3.2.1.01", "Devoluções de vendas", "deduction"),
+    ("3.2.1.02", "Descontos incondicionais e abatimentos", "deduction"),
+    ("3.2.1.03", "Impostos sobre vendas", "deduction"),
+    ("3.3", "Receitas financeiras", "revenue"),
+    ("3.3.1", "Receitas financeiras", "revenue"),
+    ("3.3.1.01", "Juros ativos", "revenue"),
+    ("3.3.1.02", "Multas recebidas", "revenue"),
+    ("3.3.1.03", "Acréscimos financeiros sobre vendas", "revenue"),
+    ("3.3.1.04", "Descontos obtidos", "revenue"),
+    ("3.4", "Outras receitas", "revenue"),
+    ("3.4.1", "Outras receitas operacionais", "revenue"),
+    ("3.4.1.01", "Outras receitas", "revenue"),
+    ("4", "Custos", "cost"),
+    ("4.1", "Custo das vendas", "cost"),
+    ("4.1.1", "Custo das mercadorias e serviços", "cost"),
+    ("4.1.1.01", "Custo das mercadorias vendidas", "cost"),
+    ("4.1.1.02", "Custo dos serviços prestados", "cost"),
+    ("5", "Despesas", "expense"),
+    ("5.1", "Despesas com vendas", "expense"),
+    ("5.1.1", "Despesas com vendas", "expense"),
+    ("5.1.1.01", "Comissões", "expense"),
+    ("5.1.1.02", "Fretes sobre vendas", "expense"),
+    ("5.1.1.03", "Taxas de cartão e meios de pagamento", "expense"),
+    ("5.1.1.04", "Perdas com clientes", "expense"),
+    ("5.2", "Despesas gerais e administrativas", "expense"),
+    ("5.2.1", "Despesas gerais e administrativas", "expense"),
+    ("5.2.1.01", "Salários e encargos", "expense"),
+    ("5.2.1.02", "Aluguel", "expense"),
+    ("5.2.1.03", "Serviços de terceiros", "expense"),
+    ("5.2.1.04", "Energia, água e comunicação", "expense"),
+    ("5.2.1.05", "Depreciação", "expense"),
+    ("5.3", "Despesas financeiras", "expense"),
+    ("5.3.1", "Despesas financeiras", "expense"),
+    ("5.3.1.01", "Juros passivos", "expense"),
+    ("5.3.1.02", "Tarifas bancárias", "expense"),
+    ("5.3.1.03", "Descontos financeiros concedidos", "expense"),
+    ("5.4", "Outras despesas", "expense"),
+    ("5.4.1", "Outras despesas operacionais", "expense"),
+    ("5.4.1.01", "Outras despesas", "expense"),
+    ("5.4.1.02", "Perdas de estoque", "expense"),
+    ("5.5", "Imposto de renda e contribuição social", "expense"),
+    ("5.5.1", "IRPJ e CSLL", "expense"),
+    ("5.5.1.01", "IRPJ e CSLL", "expense"),
+    ("5.6", "Participações", "expense"),
+    ("5.6.1", "Participações no lucro", "expense"),
+    ("5.6.1.01", "Participações de empregados e administradores", "expense"),
+)
+
+_POSTING: dict[str, str] = {
+    "cash": "1.1.1.01",
+    "bank": "1.1.1.02",
+    "receivables": "1.1.2.01",
+    "inventory": "1.1.3.01",
+    "tax_withheld": "1.1.4.02",
+    "goods_received_not_invoiced": "2.1.1.02",
+    "opening_balances": "2.3.3.01",
+    "sales_revenue": "3.1.1.01",
+    "freight_revenue": "3.1.1.03",
+    "sales_discounts": "3.2.1.02",
+    "interest_income": "3.3.1.01",
+    "fine_income": "3.3.1.02",
+    "surcharge_income": "3.3.1.03",
+    "cost_of_goods_sold": "4.1.1.01",
+    "acquirer_fees": "5.1.1.03",
+    "settlement_discounts": "5.3.1.03",
+}
+
+_LEAF_PARTS = 4
+
+DEFAULT_ACCOUNTS: tuple[Account, ...] = tuple(
+    Account(code=code, name=name, kind=kind, side=_SIDES[kind], leaf=len(code.split(".")) == _LEAF_PARTS)
+    for code, name, kind in _ACCOUNTS
+)
+DEFAULT_POSTING_ACCOUNTS: tuple[PostingAccount, ...] = tuple(
+    PostingAccount(role=role, code=code) for role, code in _POSTING.items()
+)

@@ -1,0 +1,1 @@
+"""Sales: from draft to confirmed or cancelled."""

@@ -1,0 +1,1 @@
+"""Settlement: receivables made of instalments, and their payments."""

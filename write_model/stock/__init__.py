@@ -1,0 +1,1 @@
+"""Stock: what lies in each warehouse, at moving-average cost."""

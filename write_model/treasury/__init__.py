@@ -1,0 +1,1 @@
+"""Treasury: bank and cash accounts."""
