@@ -32,4 +32,5 @@ lock:
     .venv/bin/uv lock
     .venv/bin/uv export -q --no-emit-project --extra embedded --no-default-groups --group build --no-header --no-annotate --format requirements-txt -o requirements/run.txt
     .venv/bin/uv export -q --no-emit-project --extra embedded --group build --group dev --no-header --no-annotate --format requirements-txt -o requirements/dev.txt
-    ! grep -n '://' requirements/run.txt requirements/dev.txt
+    .venv/bin/uv export -q --no-emit-project --no-default-groups --group build --no-header --no-annotate --format requirements-txt -o requirements/image.txt
+    ! grep -n '://' requirements/*.txt

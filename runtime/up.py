@@ -6,7 +6,6 @@ alive until Ctrl-C. Whatever ends this process, even kill -9, ends the others to
 """
 
 import argparse
-import asyncio
 import fcntl
 import http.client
 import json
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from runtime.keys import ensure_keys
+from runtime.prepare import prepare
 from runtime.servers import PostgresServer, ServerFailed, ValkeyServer
 from runtime.servers.process import LOOPBACK, free_port, last_lines, port_is_free, write_private
 from runtime.supervisor import OwnProcess, Supervisor
@@ -85,16 +84,8 @@ class Instance:
 
     def prepare(self) -> "FirstLogin":
         """Keys, tables, the first company; all of it a no-op on later starts."""
-        # Imported here: they bring the whole write side along, and `--help` must not wait for that.
-        from runtime.first_start import ensure_first_company
-        from runtime.settings import Settings
-        from write_model.store.migrations import upgrade
-
-        ensure_keys(self.state / "keys")
-        _require_reachable(self.database_url)
-        upgrade(self.database_url)
         os.environ.update(self._own_environment())
-        return asyncio.run(ensure_first_company(Settings()))
+        return prepare(self.state, self.database_url)
 
     def start_own_processes(self) -> None:
         """The projector first: the API is not ready before somebody projects."""
@@ -284,12 +275,6 @@ def _alone_in(state: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
-
-
-def _require_reachable(database_url: str) -> None:
-    """Fail with a plain sentence rather than from inside a migration."""
-    with psycopg.connect(database_url.replace("postgresql+psycopg://", "postgresql://"), connect_timeout=10):
-        pass
 
 
 def _parser() -> argparse.ArgumentParser:
