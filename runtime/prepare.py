@@ -17,25 +17,26 @@ if TYPE_CHECKING:
     from runtime.first_start import FirstLogin
 
 
-def prepare(state: Path, database_url: str) -> "FirstLogin":
+def prepare(database_url: str) -> "FirstLogin":
     """Make what is missing; the environment already says where everything is."""
     # Imported here: they bring the whole write side along, and ./run --help must not wait for that.
     from runtime.first_start import ensure_first_company
     from runtime.settings import Settings
     from write_model.store.migrations import upgrade
 
-    ensure_keys(state / "keys")
+    settings = Settings()
+    ensure_keys(settings.root_key.parent)
     # Fail with a plain sentence rather than from inside a migration.
     with psycopg.connect(database_url.replace("postgresql+psycopg://", "postgresql://"), connect_timeout=10):
         pass
     upgrade(database_url)
-    return asyncio.run(ensure_first_company(Settings()))
+    return asyncio.run(ensure_first_company(settings))
 
 
 def main() -> int:
     """For a deployment: where things are comes from DATABASE_URL, REDIS_URL and CCONTROL_STATE."""
     state = Path(os.environ["CCONTROL_STATE"])
-    login = prepare(state, os.environ["DATABASE_URL"])
+    login = prepare(os.environ["DATABASE_URL"])
     # Not the password: this output ends up in a log.
     sys.stdout.write(f"prepared; first sign-in: {login.email}, password in {state / 'first_login.json'}\n")
     return 0

@@ -85,7 +85,7 @@ class Instance:
     def prepare(self) -> "FirstLogin":
         """Keys, tables, the first company; all of it a no-op on later starts."""
         os.environ.update(self._own_environment())
-        return prepare(self.state, self.database_url)
+        return prepare(self.database_url)
 
     def start_own_processes(self) -> None:
         """The projector first: the API is not ready before somebody projects."""
