@@ -1,0 +1,125 @@
+"""What is handed to the store, what it answers, and why it may not answer.
+
+A `Submission` is all or nothing; its verdict is one of three:
+
+    Appended    recorded, now or by an earlier attempt of this very submission
+    KeysTaken   an idempotency key was used before: here is what was recorded then
+    Conflicted  a stream that was read has moved: load again and decide again
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from write_model.message import Context, Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event that is to be recorded, as version `version` of its stream."""
+
+    stream_id: UUID
+    version: int
+    event_id: UUID
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A command that was accepted: the events it decided on and its answer, JSON without personal data."""
+
+    context: Context
+    topic: str
+    events: tuple[NewEvent, ...]
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """Commands of one company that are recorded together or not at all.
+
+    `expectations` holds the version of every stream the decisions rest on, 0 for one that was empty.
+    """
+
+    company_id: UUID
+    commands: tuple[Decided, ...]
+    expectations: Mapping[UUID, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRecord:
+    """A command as it was recorded; the positions are None when it changed nothing."""
+
+    command_id: UUID
+    company_id: UUID
+    actor_id: UUID
+    idempotency_key: str
+    body_hash: bytes
+    topic: str
+    answer: str
+    partition: int
+    first_position: int | None
+    last_position: int | None
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """All commands of the submission are recorded."""
+
+    records: tuple[CommandRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeysTaken:
+    """Nothing was recorded: these idempotency keys have been used by these commands."""
+
+    records: Mapping[str, CommandRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicted:
+    """Nothing was recorded: these streams are no longer at the version that was read."""
+
+    streams: frozenset[UUID]
+
+
+Verdict = Appended | KeysTaken | Conflicted
+
+
+class StoreError(Exception):
+    """The store could not give a verdict."""
+
+
+class StoreBusy(StoreError):
+    """Too much is waiting already; nothing of this submission was sent."""
+
+
+class StoreUnavailable(StoreError):
+    """The database could not be reached in time. The outcome is unknown: ask again with the same key."""
+
+
+class AppendRefused(StoreError):
+    """The database refused the submission as malformed. A defect of the caller, not a state of the world."""
+
+
+def check(submission: Submission) -> None:
+    """Refuse what could never be recorded, before it can spoil a batch."""
+    keys = set()
+    expected = dict(submission.expectations)
+    for command in submission.commands:
+        context = command.context
+        if context.company_id != submission.company_id:
+            raise AppendRefused("a command of another company stands in the submission")
+        key = (context.actor.id, context.idempotency_key)
+        if key in keys:
+            raise AppendRefused("two commands of one submission have the same idempotency key")
+        keys.add(key)
+        for new in command.events:
+            before = expected.setdefault(new.stream_id, new.version - 1)
+            if new.version != before + 1 or new.version < 1:
+                raise AppendRefused(f"stream {new.stream_id}: version {new.version} after {before}")
+            expected[new.stream_id] = new.version
+    if not submission.commands:
+        raise AppendRefused("a submission without a command")

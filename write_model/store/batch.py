@@ -1,0 +1,175 @@
+"""One call of the append function: submissions laid out as columns, and its answer read back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from write_model.message import Context
+from write_model.store.append import Appended, CommandRecord, Conflicted, Decided, Submission
+from write_model.store.arrays import Bytes, Dates, Integers, Texts, Uuids
+from write_model.store.connections import Row
+
+_PARAMETERS = 1 + 1 + 16 + 7 + 2
+APPEND = (
+    f"SELECT taken, moved, head, appended_at FROM ccontrol.append_events({', '.join(['%b'] * _PARAMETERS)})"  # noqa: S608
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A submission with its events encoded, one text per event, in the order of its commands."""
+
+    submission: Submission
+    texts: tuple[str, ...]
+    expectations: Mapping[UUID, int]
+    """What the submission expects of the streams it read, and of those it only writes."""
+    written: frozenset[UUID]
+
+
+def prepared(submission: Submission, texts: tuple[str, ...]) -> Prepared:
+    """Add what is implied: a stream that is written was at the version before its first new one."""
+    expectations = dict(submission.expectations)
+    written = set()
+    for command in submission.commands:
+        for new in command.events:
+            if new.stream_id not in written:
+                written.add(new.stream_id)
+                expectations.setdefault(new.stream_id, new.version - 1)
+    return Prepared(submission, texts, expectations, frozenset(written))
+
+
+class Batch:
+    """Submissions of one partition that are appended together."""
+
+    def __init__(self, partition: int, members: Sequence[Prepared]) -> None:
+        self.partition = partition
+        self.members = members
+        self._columns = _Columns()
+        self._companies: dict[UUID, int] = {}
+        # Whose each command and each expectation is, as the function answers with their indexes.
+        self._owner_of_command: list[int] = []
+        self._owner_of_expectation: list[tuple[int, UUID]] = []
+        for index, member in enumerate(members):
+            company = self._companies.setdefault(member.submission.company_id, len(self._companies) + 1)
+            self._columns.add(company, member)
+            self._owner_of_command += [index] * len(member.submission.commands)
+            self._owner_of_expectation += [(index, stream) for stream in member.expectations]
+
+    def parameters(self) -> list[object]:
+        """The arguments of the append function."""
+        columns = self._columns
+        companies = Uuids(self._companies)
+        return [self.partition, companies, *columns.commands, *columns.events, *columns.expectations]
+
+    def taken(self, row: Row) -> set[int]:
+        """The members of which a key is recorded already, from the function's answer."""
+        return {self._owner_of_command[index - 1] for index in row[0] or ()}
+
+    def conflicts(self, row: Row) -> dict[int, Conflicted]:
+        """The members whose expectations no longer hold, with the streams that moved."""
+        streams: dict[int, set[UUID]] = {}
+        for index in row[1] or ():
+            member, stream = self._owner_of_expectation[index - 1]
+            streams.setdefault(member, set()).add(stream)
+        return {member: Conflicted(frozenset(moved)) for member, moved in streams.items()}
+
+    def appended(self, row: Row) -> list[Appended]:
+        """What was recorded, per member; the function's answer gives the position before the first."""
+        position, recorded_at = int(row[2]), row[3]
+        verdicts = []
+        for member in self.members:
+            records = []
+            for command in member.submission.commands:
+                records.append(record_of(command, self.partition, position, recorded_at))
+                position += len(command.events)
+            verdicts.append(Appended(tuple(records)))
+        return verdicts
+
+
+def record_of(command: Decided, partition: int, before: int, recorded_at: datetime) -> CommandRecord:
+    """The record of a command whose first event follows position `before`."""
+    context, length = command.context, len(command.events)
+    return CommandRecord(
+        command_id=context.command_id,
+        company_id=context.company_id,
+        actor_id=context.actor.id,
+        idempotency_key=context.idempotency_key,
+        body_hash=context.body_hash,
+        topic=command.topic,
+        answer=command.answer,
+        partition=partition,
+        first_position=before + 1 if length else None,
+        last_position=before + length if length else None,
+        recorded_at=recorded_at,
+    )
+
+
+class _Columns:
+    """The columns of the three kinds of rows, in the order of the function's parameters."""
+
+    def __init__(self) -> None:
+        self.company, self.actor_kind, self.actor, self.on_behalf_of = Integers(), Texts(), Uuids(), Uuids()
+        self.key, self.body_hash, self.command = Texts(), Bytes(), Uuids()
+        self.correlation, self.causation, self.command_topic = Uuids(), Uuids(), Texts()
+        self.channel, self.reason, self.effective_date = Texts(), Texts(), Dates()
+        self.answer, self.first, self.last = Texts(), Integers(), Integers()
+        self.command_of, self.stream, self.version, self.topic = Integers(), Uuids(), Integers(), Texts()
+        self.schema_version, self.event_id, self.data = Integers(), Uuids(), Texts()
+        self.expected_stream, self.expected_version = Uuids(), Integers()
+
+    @property
+    def commands(self) -> tuple[object, ...]:
+        return (
+            self.company, self.actor_kind, self.actor, self.on_behalf_of, self.key, self.body_hash,
+            self.command, self.correlation, self.causation, self.command_topic, self.channel, self.reason,
+            self.effective_date, self.answer, self.first, self.last,
+        )  # fmt: skip
+
+    @property
+    def events(self) -> tuple[object, ...]:
+        return (
+            self.command_of, self.stream, self.version, self.topic, self.schema_version, self.event_id,
+            self.data,
+        )  # fmt: skip
+
+    @property
+    def expectations(self) -> tuple[object, ...]:
+        return self.expected_stream, self.expected_version
+
+    def add(self, company: int, member: Prepared) -> None:
+        texts = iter(member.texts)
+        for command in member.submission.commands:
+            before = len(self.stream)
+            self._add_command(company, command.context, command)
+            place = len(self.company)
+            for new in command.events:
+                kind = type(new.event)
+                self.command_of.append(place)
+                self.stream.append(new.stream_id)
+                self.version.append(new.version)
+                self.topic.append(kind.topic)
+                self.schema_version.append(kind.schema_version)
+                self.event_id.append(new.event_id)
+                self.data.append(next(texts))
+            after = len(self.stream)
+            self.first.append(before + 1 if after > before else None)
+            self.last.append(after if after > before else None)
+        self.expected_stream.extend(member.expectations.keys())
+        self.expected_version.extend(member.expectations.values())
+
+    def _add_command(self, company: int, context: Context, command: Decided) -> None:
+        self.company.append(company)
+        self.actor_kind.append(context.actor.kind)
+        self.actor.append(context.actor.id)
+        self.on_behalf_of.append(context.actor.on_behalf_of)
+        self.key.append(context.idempotency_key)
+        self.body_hash.append(context.body_hash)
+        self.command.append(context.command_id)
+        self.correlation.append(context.correlation_id)
+        self.causation.append(context.causation_id)
+        self.command_topic.append(command.topic)
+        self.channel.append(context.channel)
+        self.reason.append(context.reason)
+        self.effective_date.append(context.effective_date)
+        self.answer.append(command.answer)

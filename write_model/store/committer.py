@@ -1,0 +1,232 @@
+"""Group commit: what is decided at the same time is appended together, in one transaction per partition.
+
+There is no artificial delay. A lone submission is sent at once; whatever arrives while a commit is in flight
+becomes the next batch. So the partition's lock and the disk's flush are paid once per batch.
+
+A submission waits for the next batch when it expects a stream that the present batch already writes, or
+brings a key the batch already has: within a batch all expectations are checked against one moment, and the
+order of the batch is then an order in which its members could have run one after the other.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection
+
+from write_model.store.append import (
+    Appended,
+    AppendRefused,
+    CommandRecord,
+    KeysTaken,
+    StoreBusy,
+    StoreUnavailable,
+    Verdict,
+)
+from write_model.store.batch import APPEND, Batch, Prepared
+from write_model.store.connections import Row, is_connection_loss
+from write_model.store.rows import COMMAND_COLUMNS, command_record_of
+
+# Enough to share a flush among many, little enough that the lock is held for tens of milliseconds only.
+_BATCH_EVENTS_MAX = 2_000
+_BATCH_BYTES_MAX = 8 * 1024 * 1024
+_WAITING_MAX = 5_000
+# How long one call may take, and how long an outcome is sought before it is given up as unknown.
+_CALL_SECONDS_MAX = 15.0
+_PATIENCE_SECONDS = 30.0
+_RETRY_SECONDS_MAX = 1.0
+# Deadlock and serialization failure: rolled back as a whole, so the same batch may simply be sent again.
+_RETRY_STATES = frozenset({"40001", "40P01"})
+
+_TAKEN = f"SELECT {COMMAND_COLUMNS} FROM ccontrol.command_records(%b, %b, %b, %b)"  # noqa: S608 - constants
+
+Connect = Callable[[], Awaitable[AsyncConnection[Row]]]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    prepared: Prepared
+    verdict: "asyncio.Future[Verdict]"
+    keys: frozenset[tuple[UUID, UUID, str]]
+    events: int
+    bytes: int
+    # Held back once because its key was in a batch. By now the key is recorded, or nobody recorded it.
+    repeated: bool = field(default=False)
+
+
+class Committer:
+    """Appends to one partition."""
+
+    def __init__(self, partition: int, connect: Connect, appended: Callable[[int], None]) -> None:
+        self._partition = partition
+        self._connect = connect
+        self._appended = appended
+        self._queue: deque[_Waiting] = deque()
+        self._work: asyncio.Task[None] | None = None
+        self._connection: AsyncConnection[Row] | None = None
+        self._closed = False
+
+    async def submit(self, prepared: Prepared) -> Verdict:
+        """Append with whatever else is waiting. Cancelling this call does not disturb the others."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        if len(self._queue) >= _WAITING_MAX:
+            raise StoreBusy(f"{_WAITING_MAX} submissions are waiting already")
+        company_id = prepared.submission.company_id
+        waiting = _Waiting(
+            prepared,
+            asyncio.get_running_loop().create_future(),
+            frozenset(
+                (company_id, command.context.actor.id, command.context.idempotency_key)
+                for command in prepared.submission.commands
+            ),
+            len(prepared.texts),
+            sum(map(len, prepared.texts)),
+        )
+        self._queue.append(waiting)
+        if self._work is None or self._work.done():
+            # Everybody the last commit woke up gets to submit before this task first runs.
+            self._work = asyncio.create_task(self._drain(), name=f"committer-{self._partition}")
+        return await waiting.verdict
+
+    async def close(self) -> None:
+        """Let what is waiting finish, then disconnect."""
+        self._closed = True
+        if self._work is not None:
+            await self._work
+        await self._disconnect()
+
+    async def _drain(self) -> None:
+        while self._queue:
+            batch = self._gather()
+            if not batch:
+                continue
+            try:
+                await self._settle(batch)
+            except BaseException as error:
+                # A waiter must hear of it whatever it was; nobody else is there to.
+                for waiting in batch:
+                    if not waiting.verdict.done():
+                        waiting.verdict.set_exception(
+                            error if isinstance(error, Exception) else StoreUnavailable("stopped")
+                        )
+                if not isinstance(error, Exception):
+                    raise
+
+    def _gather(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        held_back: list[_Waiting] = []
+        written: set[UUID] = set()
+        keys: dict[tuple[UUID, UUID, str], bool] = {}
+        events = size = 0
+        while self._queue and events < _BATCH_EVENTS_MAX and size < _BATCH_BYTES_MAX:
+            waiting = self._queue.popleft()
+            if waiting.verdict.done():  # cancelled before it was sent
+                continue
+            repeats = [key for key in waiting.keys if key in keys]
+            # Copies of one request that were held back go together: their key is settled one way or another.
+            if repeats and not (waiting.repeated and all(keys[key] for key in repeats)):
+                waiting.repeated = True
+                held_back.append(waiting)
+                continue
+            if not written.isdisjoint(waiting.prepared.expectations):
+                held_back.append(waiting)
+                continue
+            batch.append(waiting)
+            written |= waiting.prepared.written
+            keys.update(dict.fromkeys(waiting.keys, waiting.repeated))
+            events += waiting.events
+            size += waiting.bytes
+        self._queue.extendleft(reversed(held_back))
+        return batch
+
+    async def _settle(self, batch: list[_Waiting]) -> None:
+        """Give every member its verdict. Each round settles at least one, so the rounds end."""
+        while batch:
+            attempt = Batch(self._partition, [waiting.prepared for waiting in batch])
+            try:
+                row = (await self._persistently(APPEND, attempt.parameters()))[0]
+            except psycopg.Error as error:
+                if len(batch) == 1:
+                    raise AppendRefused(str(error)) from error
+                # One of them is malformed, or two have one key: by themselves each gets its own verdict.
+                for waiting in batch:
+                    await self._settle_alone(waiting)
+                return
+            taken, conflicts = attempt.taken(row), attempt.conflicts(row)
+            if not taken and not conflicts:
+                self._appended(self._partition)
+                for waiting, verdict in zip(batch, attempt.appended(row), strict=True):
+                    _answer(waiting, verdict)
+                return
+            for index in taken:
+                _answer(batch[index], await self._verdict_on_taken(batch[index].prepared))
+            for index in conflicts.keys() - taken:
+                _answer(batch[index], conflicts[index])
+            settled = taken | conflicts.keys()
+            batch = [waiting for index, waiting in enumerate(batch) if index not in settled]
+
+    async def _settle_alone(self, waiting: _Waiting) -> None:
+        try:
+            await self._settle([waiting])
+        except Exception as error:  # noqa: BLE001 - it is the waiter's
+            if not waiting.verdict.done():
+                waiting.verdict.set_exception(error)
+
+    async def _verdict_on_taken(self, prepared: Prepared) -> Verdict:
+        commands = prepared.submission.commands
+        found: dict[str, CommandRecord] = {}
+        for actor_id in {command.context.actor.id for command in commands}:
+            keys = [c.context.idempotency_key for c in commands if c.context.actor.id == actor_id]
+            parameters: list[object] = [self._partition, prepared.submission.company_id, actor_id, keys]
+            for row in await self._persistently(_TAKEN, parameters):
+                record = command_record_of(row)
+                found[record.idempotency_key] = record
+        own = [found.get(command.context.idempotency_key) for command in commands]
+        # Recorded under our own command ids: an earlier attempt of ours was committed, and the
+        # connection broke before we heard of it.
+        records = tuple(record for record in own if record is not None)
+        if [record.command_id for record in records] == [c.context.command_id for c in commands]:
+            return Appended(records)
+        return KeysTaken(found)
+
+    async def _rows(self, query: str, parameters: list[object]) -> list[Row]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await self._connect()
+        cursor = await self._connection.execute(query, parameters, binary=True)
+        return await cursor.fetchall()
+
+    async def _persistently(self, query: str, parameters: list[object]) -> list[Row]:
+        """Ask until there is an answer. Asking again is safe: the keys tell what is recorded already."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE_SECONDS
+        delay = 0.05
+        while True:
+            try:
+                async with asyncio.timeout(_CALL_SECONDS_MAX):
+                    return await self._rows(query, parameters)
+            except (psycopg.Error, OSError, TimeoutError) as error:
+                lost = is_connection_loss(error)
+                if lost:
+                    await self._disconnect()
+                if not lost and getattr(error, "sqlstate", None) not in _RETRY_STATES:
+                    raise
+                if loop.time() + delay > deadline:
+                    raise StoreUnavailable("the database cannot be reached") from error
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _RETRY_SECONDS_MAX)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error, OSError):
+                await connection.close()
+
+
+def _answer(waiting: _Waiting, verdict: Verdict) -> None:
+    if not waiting.verdict.done():  # it may have been cancelled meanwhile
+        waiting.verdict.set_result(verdict)

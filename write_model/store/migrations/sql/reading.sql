@@ -1,0 +1,110 @@
+-- Reads of one company in one round trip: each names the company for the length of its own statement and
+-- then reads as the caller, so row level security decides, whatever the caller's connection did before.
+
+CREATE FUNCTION ccontrol.read_streams(p_partition int, p_company uuid, p_streams uuid[])
+RETURNS SETOF ccontrol.events LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', p_company::text, true);
+    RETURN QUERY
+        SELECT e.* FROM ccontrol.events e
+        WHERE e.partition = p_partition AND e.stream_id = ANY (p_streams)
+        ORDER BY e.position;
+END
+$$;
+
+CREATE FUNCTION ccontrol.stream_versions(p_partition int, p_company uuid, p_streams uuid[])
+RETURNS TABLE (stream_id uuid, version int) LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', p_company::text, true);
+    RETURN QUERY
+        SELECT s, coalesce((SELECT e.version FROM ccontrol.events e
+                            WHERE e.partition = p_partition AND e.stream_id = s
+                            ORDER BY e.version DESC LIMIT 1), 0)
+        FROM unnest(p_streams) AS s;
+END
+$$;
+
+CREATE FUNCTION ccontrol.command_records(p_partition int, p_company uuid, p_actor uuid, p_keys text[])
+RETURNS SETOF ccontrol.commands LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', p_company::text, true);
+    RETURN QUERY
+        SELECT c.* FROM ccontrol.commands c
+        WHERE c.partition = p_partition AND c.company_id = p_company AND c.actor_id = p_actor
+          AND c.idempotency_key = ANY (p_keys);
+END
+$$;
+
+CREATE FUNCTION ccontrol.command_record(p_partition int, p_company uuid, p_command uuid)
+RETURNS SETOF ccontrol.commands LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', p_company::text, true);
+    RETURN QUERY
+        SELECT c.* FROM ccontrol.commands c
+        WHERE c.partition = p_partition AND c.company_id = p_company AND c.command_id = p_command;
+END
+$$;
+
+CREATE FUNCTION ccontrol.record_refusal(
+    p_partition int, p_company uuid, p_refusal uuid, p_actor_kind text, p_actor uuid, p_on_behalf_of uuid,
+    p_command uuid, p_correlation uuid, p_topic text, p_target text, p_code text, p_params text,
+    p_channel text)
+RETURNS void LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', p_company::text, true);
+    INSERT INTO ccontrol.refusals (partition, company_id, refusal_id, actor_kind, actor_id, on_behalf_of,
+        command_id, correlation_id, topic, target, code, params, channel)
+    VALUES (p_partition, p_company, p_refusal, p_actor_kind, p_actor, p_on_behalf_of,
+        p_command, p_correlation, p_topic, p_target, p_code, p_params::json, p_channel);
+END
+$$;
+
+-- The keys of these people, made where there is none. Two processes may offer one at once: the first wins
+-- and both get the same. The offers of the other are dropped.
+CREATE FUNCTION ccontrol.keep_subject_keys(
+    p_partition int, p_company uuid, p_subjects uuid[], p_root int, p_offers bytea[])
+RETURNS SETOF ccontrol.subject_keys LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', p_company::text, true);
+    INSERT INTO ccontrol.subject_keys (partition, company_id, subject_id, root_id, wrapped_key)
+        SELECT p_partition, p_company, o.subject, p_root, o.offer
+        FROM unnest(p_subjects, p_offers) AS o(subject, offer)
+        WHERE NOT EXISTS (SELECT FROM ccontrol.subject_keys k
+                          WHERE k.partition = p_partition AND k.company_id = p_company
+                            AND k.subject_id = o.subject)
+        -- In one order, so that two processes making keys for the same people cannot deadlock.
+        ORDER BY o.subject
+        ON CONFLICT DO NOTHING;
+    RETURN QUERY
+        SELECT k.* FROM ccontrol.subject_keys k
+        WHERE k.partition = p_partition AND k.company_id = p_company AND k.subject_id = ANY (p_subjects);
+END
+$$;
+
+CREATE FUNCTION ccontrol.subject_keys_of(p_partition int, p_company uuid, p_subjects uuid[])
+RETURNS SETOF ccontrol.subject_keys LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', p_company::text, true);
+    RETURN QUERY
+        SELECT k.* FROM ccontrol.subject_keys k
+        WHERE k.partition = p_partition AND k.company_id = p_company AND k.subject_id = ANY (p_subjects);
+END
+$$;
+
+CREATE FUNCTION ccontrol.destroy_subject_key(p_partition int, p_company uuid, p_subject uuid)
+RETURNS boolean LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', p_company::text, true);
+    DELETE FROM ccontrol.subject_keys k
+        WHERE k.partition = p_partition AND k.company_id = p_company AND k.subject_id = p_subject;
+    RETURN FOUND;
+END
+$$;

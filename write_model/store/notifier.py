@@ -1,0 +1,67 @@
+"""Waking those who follow the log, after the commit and together.
+
+Never inside the append: a NOTIFY holds a lock of the whole database until its transaction is flushed to
+disk, and alone caps commits at a few hundred a second. A wake-up that is lost costs a moment, not an event:
+every follower also looks by itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import psycopg
+from psycopg import AsyncConnection
+
+from write_model.store.connections import Row
+
+CHANNEL = "ccontrol_events"
+"""The payload is the number of the partition."""
+
+# Under load one notification speaks for everything appended in this time.
+_PAUSE_SECONDS = 0.002
+_SECONDS_MAX = 5.0
+
+
+class Notifier:
+    """Notifies on a connection of its own, whose transactions need not wait for the disk."""
+
+    def __init__(self, connect: Callable[[], Awaitable[AsyncConnection[Row]]]) -> None:
+        self._connect = connect
+        self._connection: AsyncConnection[Row] | None = None
+        self._partitions: set[int] = set()
+        self._work: asyncio.Task[None] | None = None
+
+    def wake(self, partition: int) -> None:
+        """Something was appended to this partition."""
+        self._partitions.add(partition)
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._notify(), name="notifier")
+
+    async def close(self) -> None:
+        """Send what is due, then disconnect."""
+        if self._work is not None:
+            await self._work
+        await self._disconnect()
+
+    async def _notify(self) -> None:
+        while self._partitions:
+            due, self._partitions = self._partitions, set()
+            try:
+                async with asyncio.timeout(_SECONDS_MAX):
+                    if self._connection is None or self._connection.closed:
+                        self._connection = await self._connect()
+                    await self._connection.execute(
+                        "SELECT pg_notify(%s, number) FROM unnest(%s::text[]) AS number",
+                        (CHANNEL, [str(partition) for partition in due]),
+                    )
+            except (psycopg.Error, OSError, TimeoutError):
+                # The followers look by themselves; the next append connects anew.
+                await self._disconnect()
+                return
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error, OSError):
+                await connection.close()

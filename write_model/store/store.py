@@ -1,0 +1,202 @@
+"""The store as the write model uses it: append, load streams, look up what a command was answered.
+
+One object per process. It acts as the role `ccontrol_app`, which sees one company at a time and can add
+events only through the append function.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+from write_model.message import Context, Event, Recorded
+from write_model.store import append, connections, personal_data, topics
+from write_model.store.append import CommandRecord, Submission, Verdict
+from write_model.store.arrays import Bytes, Uuids
+from write_model.store.batch import prepared
+from write_model.store.committer import Committer
+from write_model.store.connections import Reader
+from write_model.store.notifier import Notifier
+from write_model.store.partitions import partition_of
+from write_model.store.personal_data import KeyRing, SubjectKey
+from write_model.store.rows import (
+    COMMAND_COLUMNS,
+    EVENT_COLUMNS,
+    KEY_COLUMNS,
+    Keys,
+    command_record_of,
+    keys_of,
+    recorded_of,
+    subjects_of,
+)
+
+# The statements hold nothing but names of our own.
+_STREAMS = f"SELECT {EVENT_COLUMNS} FROM ccontrol.read_streams(%b, %b, %b)"  # noqa: S608
+_VERSIONS = "SELECT stream_id, version FROM ccontrol.stream_versions(%b, %b, %b)"
+_RECORDS = f"SELECT {COMMAND_COLUMNS} FROM ccontrol.command_records(%b, %b, %b, %b)"  # noqa: S608
+_RECORD = f"SELECT {COMMAND_COLUMNS} FROM ccontrol.command_record(%b, %b, %b)"  # noqa: S608
+_KEYS = f"SELECT {KEY_COLUMNS} FROM ccontrol.subject_keys_of(%b, %b, %b)"  # noqa: S608
+_KEEP_KEYS = f"SELECT {KEY_COLUMNS} FROM ccontrol.keep_subject_keys(%b, %b, %b, %b, %b)"  # noqa: S608
+_DESTROY_KEY = "SELECT ccontrol.destroy_subject_key(%b, %b, %b)"
+_REFUSAL = f"SELECT 1 FROM ccontrol.record_refusal({', '.join(['%b'] * 13)})"  # noqa: S608
+_HEAD = "SELECT position FROM ccontrol.partition_heads WHERE partition = %b"
+_FORM = (
+    "SELECT (SELECT count(*) FROM ccontrol.partition_heads), (SELECT max(epoch) FROM ccontrol.store_epoch)"
+)
+
+_READERS_MAX = 6
+
+
+class Store:
+    """Made by `open`, used from one event loop, ended by `close`."""
+
+    partitions: int
+    epoch: int
+
+    def __init__(self, url: str, keyring: KeyRing, ids: Callable[[], UUID], *, readers_max: int) -> None:
+        self._ring = keyring
+        self._ids = ids
+        self._reader = Reader(url, connections.APP, size_max=readers_max)
+        self._connect = lambda: connections.connect(url, connections.APP)
+        self._notifier = Notifier(lambda: connections.connect(url, connections.APP, synchronous_commit="off"))
+        self._committers: dict[int, Committer] = {}
+
+    @classmethod
+    async def open(
+        cls, url: str, keyring: KeyRing, ids: Callable[[], UUID], *, readers_max: int = _READERS_MAX
+    ) -> "Store":
+        """Connect, and refuse to start when the program cannot read what may be in the store."""
+        topics.load()
+        store = cls(url, keyring, ids, readers_max=readers_max)
+        await store._reader.open()
+        try:
+            ((store.partitions, store.epoch),) = await store._reader.rows(_FORM)
+        except BaseException:
+            await store._reader.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Finish what is being appended, then disconnect."""
+        for committer in self._committers.values():
+            await committer.close()
+        await self._notifier.close()
+        await self._reader.close()
+
+    def partition_of(self, company_id: UUID) -> int:
+        """The partition that holds everything of this company."""
+        return partition_of(company_id, self.partitions)
+
+    async def append(self, submission: Submission) -> Verdict:
+        """Record decided commands, together with whatever else is being recorded at this moment."""
+        append.check(submission)
+        partition = self.partition_of(submission.company_id)
+        texts = await self._encoded(partition, submission)
+        committer = self._committers.get(partition)
+        if committer is None:
+            committer = self._committers[partition] = Committer(partition, self._connect, self._notifier.wake)
+        return await committer.submit(prepared(submission, texts))
+
+    async def read_streams(self, company_id: UUID, stream_ids: Sequence[UUID]) -> dict[UUID, list[Recorded]]:
+        """Whole streams, each in order; one that was never written is an empty list."""
+        partition = self.partition_of(company_id)
+        rows = await self._reader.rows(_STREAMS, (partition, company_id, Uuids(stream_ids)))
+        keys = await self._keys(partition, company_id, subjects_of(rows).get(company_id, set()))
+        streams: dict[UUID, list[Recorded]] = {stream_id: [] for stream_id in stream_ids}
+        for row in rows:
+            recorded = recorded_of(row, keys)
+            streams[recorded.stream_id].append(recorded)
+        return streams
+
+    async def versions(self, company_id: UUID, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The present version of each stream, 0 for one that was never written."""
+        partition = self.partition_of(company_id)
+        rows = await self._reader.rows(_VERSIONS, (partition, company_id, Uuids(stream_ids)))
+        return {stream_id: version for stream_id, version in rows}  # noqa: C416 - typed
+
+    async def command_records(
+        self, company_id: UUID, actor_id: UUID, keys: Sequence[str]
+    ) -> dict[str, CommandRecord]:
+        """What was recorded under these idempotency keys of this actor."""
+        partition = self.partition_of(company_id)
+        rows = await self._reader.rows(_RECORDS, (partition, company_id, actor_id, list(keys)))
+        return {record.idempotency_key: record for record in map(command_record_of, rows)}
+
+    async def command_record(self, company_id: UUID, command_id: UUID) -> CommandRecord | None:
+        """What was recorded for one command."""
+        rows = await self._reader.rows(_RECORD, (self.partition_of(company_id), company_id, command_id))
+        return command_record_of(rows[0]) if rows else None
+
+    async def record_refusal(
+        self, context: Context, *, topic: str, target: str | None, code: str, params: Mapping[str, str]
+    ) -> None:
+        """Keep who asked for what and why it was refused."""
+        actor = context.actor
+        partition = self.partition_of(context.company_id)
+        await self._reader.rows(
+            _REFUSAL,
+            (
+                partition,
+                context.company_id,
+                self._ids(),
+                actor.kind,
+                actor.id,
+                actor.on_behalf_of,
+                context.command_id,
+                context.correlation_id,
+                topic,
+                target,
+                code,
+                json.dumps(dict(params), ensure_ascii=False, sort_keys=True),
+                context.channel,
+            ),
+        )
+
+    def fingerprint(self, company_id: UUID, text: str) -> str:
+        """A keyed hash of `text` under the company's key."""
+        return self._ring.fingerprint(company_id, text)
+
+    async def head(self, partition: int) -> int:
+        """The last position of a partition."""
+        ((position,),) = await self._reader.rows(_HEAD, (partition,))
+        return int(position)
+
+    async def destroy_subject_key(self, company_id: UUID, subject: UUID) -> bool:
+        """Erase a person: what is stored about them can never be read again. False if there was no key.
+
+        Whoever asks for it also appends the event that says so.
+        """
+        partition = self.partition_of(company_id)
+        ((found,),) = await self._reader.rows(_DESTROY_KEY, (partition, company_id, subject))
+        return bool(found)
+
+    async def _encoded(self, partition: int, submission: Submission) -> tuple[str, ...]:
+        news = [new for command in submission.commands for new in command.events]
+        subjects = {
+            personal.subject
+            for new in news
+            if topics.has_personal_data(type(new.event))
+            for personal in topics.personal_in(new.event)
+        }
+        keys = await self._kept_keys(partition, submission.company_id, subjects) if subjects else {}
+        return tuple(self._encode(submission.company_id, new.event_id, new.event, keys) for new in news)
+
+    def _encode(self, company_id: UUID, event_id: UUID, fact: Event, keys: Mapping[UUID, SubjectKey]) -> str:
+        if not topics.has_personal_data(type(fact)):
+            return topics.encode(fact)
+        return topics.encode(fact, personal_data.sealer_of(company_id, event_id, keys))
+
+    async def _kept_keys(
+        self, partition: int, company_id: UUID, subjects: set[UUID]
+    ) -> Mapping[UUID, SubjectKey]:
+        ordered = sorted(subjects)
+        offers = personal_data.offers_for(self._ring, company_id, ordered)
+        rows = await self._reader.rows(
+            _KEEP_KEYS, (partition, company_id, Uuids(ordered), self._ring.newest, Bytes(offers))
+        )
+        return keys_of(rows, self._ring)[company_id]
+
+    async def _keys(self, partition: int, company_id: UUID, subjects: set[UUID]) -> Keys:
+        if not subjects:
+            return {}
+        rows = await self._reader.rows(_KEYS, (partition, company_id, Uuids(subjects)))
+        return keys_of(rows, self._ring)
