@@ -1,0 +1,39 @@
+"""Where everything is, read from the environment once, at the edge. Nothing inside the rooms reads it."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from runtime.keys import CHECKPOINTS_KEY, ROOT_KEY, TOKENS_KEY
+
+
+class Settings(BaseSettings):
+    """The settings of one process; ./run and the container files set them."""
+
+    database_url: str = Field(validation_alias="DATABASE_URL")
+    redis_url: str = Field(validation_alias="REDIS_URL")
+    state: Path = Field(default=Path(".ccontrol"), validation_alias="CCONTROL_STATE")
+    host: str = Field(default="127.0.0.1", validation_alias="CCONTROL_HOST")
+    port: int = Field(default=8000, validation_alias="CCONTROL_PORT")
+    keys: Path | None = Field(default=None, validation_alias="CCONTROL_KEYS")
+    """The folder of the secret keys; `keys` in the state folder unless said otherwise."""
+
+    @property
+    def root_key(self) -> Path:
+        """Wraps every company's key for personal data."""
+        return self._keys / ROOT_KEY
+
+    @property
+    def tokens_key(self) -> Path:
+        """Signs access tokens."""
+        return self._keys / TOKENS_KEY
+
+    @property
+    def checkpoints_key(self) -> Path:
+        """Signs the heads of the event chain."""
+        return self._keys / CHECKPOINTS_KEY
+
+    @property
+    def _keys(self) -> Path:
+        return self.keys or self.state / "keys"
