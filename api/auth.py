@@ -1,0 +1,137 @@
+"""Who is asking, for which company, and whether they may.
+
+The token says who; what they may is read from the database (remembered for seconds), so that a removed
+role or a disabled account stops working before the token ends. Every 401 has the same body.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+
+from api.language import language_of
+from api.memberships import Directory, Membership, User
+from api.permissions import EVERYONE, allows
+from api.problems import Problem
+from api.services import services_of
+from api.tokens import AccessTokens, TokenRefused
+from write_model.values.identifiers import decode
+from write_model.values.invalid import Invalid
+
+_ZONE_DEFAULT = "America/Sao_Paulo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A signed-in person, at work in one company."""
+
+    user_id: UUID
+    display_name: str
+    email: str
+    company_id: UUID
+    company_name: str
+    roles: frozenset[str]
+    time_zone: str
+    is_suspended: bool
+    language: str
+
+    def may(self, permission: str) -> bool:
+        """Whether one of their roles allows it."""
+        return allows(self.roles, permission)
+
+    def today(self, now: datetime) -> date:
+        """The day it is in the company."""
+        return now.astimezone(zone(self.time_zone)).date()
+
+
+@lru_cache(maxsize=64)
+def zone(name: str) -> ZoneInfo:
+    """A time zone by name."""
+    return ZoneInfo(name)
+
+
+async def require(request: Request, permission: str) -> Caller:
+    """The caller, if they may do this; otherwise 401 or 403."""
+    caller = await authenticate(request)
+    if not caller.may(permission):
+        raise Problem("permission-denied", params={"permission": permission})
+    return caller
+
+
+async def authenticate(request: Request) -> Caller:
+    """Who is asking, and in which company; remembered for the rest of the request."""
+    found: Caller | None = getattr(request.state, "caller", None)
+    if found is None:
+        user, memberships, default = await signed_in(request)
+        membership = _chosen(request, memberships, default)
+        found = request.state.caller = Caller(
+            user_id=user.user_id,
+            display_name=user.display_name,
+            email=user.email,
+            company_id=membership.company_id,
+            company_name=membership.company_name,
+            roles=membership.roles,
+            time_zone=membership.time_zone,
+            is_suspended=membership.is_suspended,
+            language=language_of(request),
+        )
+    return found
+
+
+async def signed_in(request: Request) -> tuple[User, tuple[Membership, ...], UUID | None]:
+    """The user of the token, their companies, and the one to work in by default; 401 otherwise."""
+    services = services_of(request)
+    tokens: AccessTokens = request.app.state.tokens
+    directory: Directory = request.app.state.directory
+    try:
+        claims = tokens.read(_bearer(request), services.clock())
+    except TokenRefused:
+        raise unauthenticated() from None
+    found = await directory.known(claims.user_id)
+    if found is None:
+        raise unauthenticated()
+    user, memberships = found
+    # Tokens know whole seconds only: one issued in the second of the cut-off is still good.
+    if user.is_disabled or claims.issued_at < user.tokens_valid_from.replace(microsecond=0):
+        raise unauthenticated()
+    return user, memberships, claims.company_id
+
+
+def unauthenticated() -> Problem:
+    """The one 401."""
+    return Problem("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+
+
+def _bearer(request: Request) -> str:
+    values = request.headers.getlist("authorization")
+    if len(values) != 1:
+        raise TokenRefused
+    scheme, _, token = values[0].partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise TokenRefused
+    return token
+
+
+def _chosen(request: Request, memberships: tuple[Membership, ...], default: UUID | None) -> Membership:
+    named = request.headers.getlist("ccontrol-company")
+    wanted = default
+    if named:
+        try:
+            wanted = decode("cmp", named[0]) if len(named) == 1 else None
+        except Invalid:
+            wanted = None
+        if wanted is None:
+            raise Problem("company-mismatch")
+    for membership in memberships:
+        if membership.company_id == wanted:
+            return membership
+    # A default that is gone is replaced by another; a company that was named is not.
+    if named or not memberships:
+        raise Problem("company-mismatch")
+    return memberships[0]
+
+
+__all__ = ["EVERYONE", "Caller", "authenticate", "require", "signed_in", "unauthenticated", "zone"]

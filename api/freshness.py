@@ -1,0 +1,167 @@
+"""The consistency token: "show me at least what I have already been shown".
+
+`ct1-<epoch>-<position>-<mac>` sorts as text, so a client keeps the greater of two without reading them.
+The epoch and the position are in base 32 of fixed width; the mac binds both to one company.
+
+A query answers when every projection it reads has a checkpoint at or beyond the token's position. Usually
+that is known from memory; otherwise it waits, at most `Prefer: wait` seconds.
+"""
+
+import hmac
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from time import monotonic
+from uuid import UUID
+
+from starlette.requests import Request
+
+from api.problems import Problem
+from api.services import Services
+
+_WAIT_DEFAULT_SECONDS = 1.0
+_WAIT_MAX_SECONDS = 10.0
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TO_INT = str.maketrans(_ALPHABET, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
+_TOKEN = re.compile(r"ct1-([0-9A-HJKMNP-TV-Z]{4})-([0-9A-HJKMNP-TV-Z]{13})-([0-9a-f]{16})", re.ASCII)
+_POSITION = re.compile(r"[0-9]{1,18}", re.ASCII)
+_WAIT = re.compile(r"wait=([0-9]{1,4})", re.ASCII)
+
+
+def token(epoch: int, position: int, company_id: UUID, secret: bytes) -> str:
+    """Write a token."""
+    body = f"ct1-{_base32(epoch, 4)}-{_base32(position, 13)}"
+    return f"{body}-{_mac(body, company_id, secret)}"
+
+
+def read_token(text: str, company_id: UUID, secret: bytes) -> tuple[int, int]:
+    """Epoch and position; raises `token-invalid` for anything not written here for this company."""
+    found = _TOKEN.fullmatch(text)
+    if found is None:
+        raise Problem("token-invalid")
+    body = text[: found.end(2)]
+    if not hmac.compare_digest(found[3], _mac(body, company_id, secret)):
+        raise Problem("token-invalid")
+    return int(found[1].translate(_TO_INT), 32), int(found[2].translate(_TO_INT), 32)
+
+
+def _mac(body: str, company_id: UUID, secret: bytes) -> str:
+    return hmac.digest(secret, b"token\0" + company_id.bytes + body.encode(), sha256)[:8].hex()
+
+
+def _base32(number: int, width: int) -> str:
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, 32)
+        digits.append(_ALPHABET[digit])
+    if number:
+        raise ValueError("too large for a token")
+    return "".join(reversed(digits))
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What the `Prefer` header says; what it does not know it ignores (RFC 7240)."""
+
+    wait_seconds: float | None
+    lenient: bool
+    minimal: bool
+
+    @property
+    def applied(self) -> str:
+        """For `Preference-Applied`."""
+        parts = []
+        if self.wait_seconds is not None:
+            parts.append(f"wait={self.wait_seconds:g}")
+        if self.lenient:
+            parts.append("handling=lenient")
+        if self.minimal:
+            parts.append("return=minimal")
+        return ", ".join(parts)
+
+
+_NO_PREFERENCES = Preferences(None, lenient=False, minimal=False)
+
+
+def preferences_of(request: Request) -> Preferences:
+    """Read `Prefer`."""
+    if "prefer" not in request.headers:
+        return _NO_PREFERENCES
+    asked = [part.strip() for line in request.headers.getlist("prefer") for part in line.split(",")]
+    waits = [float(found[1]) for part in asked if (found := _WAIT.fullmatch(part))]
+    wait = min(waits[0], _WAIT_MAX_SECONDS) if waits else None
+    return Preferences(wait, lenient="handling=lenient" in asked, minimal="return=minimal" in asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client has already been shown, and how long it would wait for it."""
+
+    company_id: UUID
+    position: int
+    preferences: Preferences
+
+    def token_after(self, position: int, services: Services) -> str:
+        """The token of an answer: never behind the one that came in."""
+        shown = max(position, self.position)
+        return token(services.store.epoch, shown, self.company_id, services.door_secret)
+
+
+def asked_of(request: Request, company_id: UUID, services: Services) -> Asked:
+    """Read `Consistency-Token` and `min_position`; the later of the two counts."""
+    position = 0
+    texts = request.headers.getlist("consistency-token")
+    if texts:
+        if len(texts) > 1:
+            raise Problem("token-invalid")
+        epoch, position = read_token(texts[0], company_id, services.door_secret)
+        if epoch != services.store.epoch:
+            raise Problem("store-epoch-changed")
+    if request.scope["query_string"]:
+        minimum = request.query_params.get("min_position")
+        if minimum is not None:
+            if not _POSITION.fullmatch(minimum):
+                raise Problem("filter-invalid", params={"parameter": "min_position"})
+            position = max(position, int(minimum))
+    return Asked(company_id, position, preferences_of(request))
+
+
+async def bring_up_to_date(
+    asked: Asked, projections: Sequence[str], partition: int, services: Services
+) -> dict[str, str]:
+    """Wait until the projections show what was asked for; returns the headers that say how it went."""
+    headers = {"Consistency": "fresh"}
+    if asked.preferences is not _NO_PREFERENCES and asked.preferences.applied:
+        headers["Preference-Applied"] = asked.preferences.applied
+    known = services.freshness
+    behind = [name for name in projections if known.position(name, partition) < asked.position]
+    if not behind:
+        return headers
+    if asked.position > await services.store.head(partition):
+        # Newer than anything recorded: it speaks of a history that is no more.
+        raise Problem("store-epoch-changed")
+    preferred = asked.preferences.wait_seconds
+    deadline = monotonic() + (_WAIT_DEFAULT_SECONDS if preferred is None else preferred)
+    for name in behind:
+        # All of them within one deadline. A stopped one is not waited for at all.
+        left = max(deadline - monotonic(), 0.0)
+        if known.is_stopped(name, partition) or not await known.wait(name, partition, asked.position, left):
+            if not asked.preferences.lenient:
+                raise _behind(name, asked, partition, services)
+            headers["Consistency"] = "stale"
+            break
+    return headers
+
+
+def _behind(name: str, asked: Asked, partition: int, services: Services) -> Problem:
+    stopped = services.freshness.is_stopped(name, partition)
+    return Problem(
+        "projection-behind",
+        headers={"Retry-After": "1"},
+        wanted=asked.position,
+        have=services.freshness.position(name, partition),
+        projection=name,
+        state="stopped" if stopped else "behind",
+    )
