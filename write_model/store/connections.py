@@ -23,10 +23,15 @@ _SILENCE_MILLISECONDS_MAX = 15_000
 # Cannot connect now, too many connections, shut down by an administrator, crashed, or the socket itself.
 _CONNECTION_STATES = ("08", "57P", "53300")
 
+# Statements are prepared once per connection, perhaps while the tables are empty and reading them whole
+# looks cheap, and their plans kept. Everything the store reads it finds by key.
+_PLANS = {"enable_seqscan": "off", "jit": "off"}
+
 
 def conninfo(url: str, role: str, **settings: str) -> str:
     """Where to connect, acting as `role` from the first moment: the login only has to be a member of it."""
-    options = [str(conninfo_to_dict(url).get("options") or ""), f"-c role={role}", "-c TimeZone=UTC"]
+    settings = {"role": role, "TimeZone": "UTC", **_PLANS, **settings}
+    options = [str(conninfo_to_dict(url).get("options") or "")]
     options += [f"-c {name}={value}" for name, value in settings.items()]
     return make_conninfo(
         url,

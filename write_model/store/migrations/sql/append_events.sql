@@ -23,6 +23,9 @@ CREATE FUNCTION ccontrol.append_events(
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET jit = off  -- compiling a plan took longer than everything else in here
+-- Plans are kept for the life of a connection, and may have been made while the tables were empty, when
+-- reading them whole looked cheap. Everything here is found by key.
+SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_head_at timestamptz;
@@ -36,6 +39,7 @@ DECLARE
     v_previous_hashes bytea[];
     v_hashes bytea[];
     v_last bytea;
+    v_count bigint;
 BEGIN
     -- 1. The lock, held to the commit.
     SELECT h.position, h.recorded_at INTO head, v_head_at
@@ -47,9 +51,9 @@ BEGIN
     -- 2. Keys that are recorded already.
     SELECT array_agg(q.i::int) INTO taken
         FROM unnest(c_company, c_actor, c_key) WITH ORDINALITY AS q(company, actor, key, i)
-        WHERE EXISTS (SELECT FROM ccontrol.commands k
-                      WHERE k.partition = p_partition AND k.company_id = h_company[q.company]
-                        AND k.actor_id = q.actor AND k.idempotency_key = q.key);
+        WHERE (SELECT true FROM ccontrol.commands k
+               WHERE k.partition = p_partition AND k.company_id = h_company[q.company]
+                 AND k.actor_id = q.actor AND k.idempotency_key = q.key LIMIT 1);
 
     -- 3. Streams that have moved since they were read.
     SELECT array_agg(x.i::int) INTO moved
@@ -74,13 +78,12 @@ BEGIN
     END IF;
 
     -- 5. Where each company's chain stands.
-    SELECT array_agg(coalesce(h.length, 0) ORDER BY q.i),
-           array_agg(coalesce(h.hash, decode(repeat('00', 32), 'hex')) ORDER BY q.i)
-        INTO v_length, v_hash
-        FROM unnest(h_company) WITH ORDINALITY AS q(company, i)
-        LEFT JOIN ccontrol.chain_heads h ON h.partition = p_partition AND h.company_id = q.company;
     FOR i IN 1 .. cardinality(h_company) LOOP
-        IF v_length[i] = 0 AND p_partition <> ccontrol.partition_of(
+        SELECT h.length, h.hash INTO v_count, v_last FROM ccontrol.chain_heads h
+            WHERE h.partition = p_partition AND h.company_id = h_company[i];
+        v_length[i] := coalesce(v_count, 0);
+        v_hash[i] := coalesce(v_last, decode(repeat('00', 32), 'hex'));
+        IF v_count IS NULL AND p_partition <> ccontrol.partition_of(
                h_company[i], (SELECT count(*) FROM ccontrol.partition_heads)) THEN
             RAISE EXCEPTION 'company % does not belong to partition %', h_company[i], p_partition
                 USING ERRCODE = 'invalid_parameter_value';
