@@ -1,6 +1,6 @@
 """The secret keys of one installation, made on first start and never replaced by us.
 
-`root.key`         32 bytes that wrap every company's key for personal data
+`root.key`         wraps every company's key for personal data
 `tokens.pem`       Ed25519: signs access tokens
 `checkpoints.pem`  Ed25519: signs the heads of the event chain
 
@@ -9,11 +9,12 @@ nor the power to sign. Losing `root.key` loses the personal data for good, so it
 """
 
 import os
-import secrets
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from write_model.store.personal_data import KeyRing
 
 ROOT_KEY = "root.key"
 TOKENS_KEY = "tokens.pem"
@@ -23,7 +24,7 @@ CHECKPOINTS_KEY = "checkpoints.pem"
 def ensure_keys(directory: Path) -> None:
     """Make the keys that are missing; existing ones are left alone."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _ensure(directory / ROOT_KEY, secrets.token_bytes(32))
+    KeyRing.create(directory / ROOT_KEY)
     for name in (TOKENS_KEY, CHECKPOINTS_KEY):
         key = Ed25519PrivateKey.generate()
         _ensure(directory / name, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
