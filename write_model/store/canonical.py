@@ -12,6 +12,7 @@ Only the standard library is needed here, and of it only hashlib.
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from typing import Any
 
 GENESIS = bytes(32)
 """What stands for the hash before the first event of a company."""
@@ -43,6 +44,27 @@ COLUMNS = (
 def canonical(columns: Iterable[bytes | None]) -> bytes:
     """The bytes of one event, from its columns as UTF-8 text."""
     return b"".join([b"-," if text is None else b"%d:%b," % (len(text), text) for text in columns])
+
+
+def canonical_row(columns: Sequence[Any]) -> bytes:
+    """The same bytes as `canonical`, several times as fast, for rows whose types a database vouches for.
+
+    Only the three columns that may be null are looked at for that, and ids are taken to have their length.
+    """
+    (
+        partition, position, company, stream, version, topic, schema, event, effective, recorded,
+        kind, actor, behalf, command, correlation, causation, channel, reason, data,
+    ) = columns  # fmt: skip
+    return (
+        b"%d:%b,%d:%b,36:%b,36:%b,%d:%b,%d:%b,%d:%b,36:%b,%d:%b,%d:%b,%d:%b,36:%b,%b36:%b,36:%b,%b%d:%b,%b%d:%b,"
+        % (
+            len(partition), partition, len(position), position, company, stream, len(version), version,
+            len(topic), topic, len(schema), schema, event, len(effective), effective, len(recorded), recorded,
+            len(kind), kind, actor, b"-," if behalf is None else b"36:%b," % behalf, command, correlation,
+            b"-," if causation is None else b"36:%b," % causation, len(channel), channel,
+            b"-," if reason is None else b"%d:%b," % (len(reason), reason), len(data), data,
+        )
+    )  # fmt: skip
 
 
 def chain_hash(previous: bytes, event: bytes) -> bytes:
