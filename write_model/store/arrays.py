@@ -103,8 +103,20 @@ _TYPES: tuple[tuple[type[Column[Any]], int, int, Callable[[Any], bytes]], ...] =
 )
 
 
+_DUMPERS: tuple[tuple[type[Column[Any]], type[adapt.Dumper]], ...] = tuple(
+    (
+        kind,
+        type(
+            f"{kind.__name__}Dumper",
+            (_ColumnDumper,),
+            {"oid": oid, "element_oid": element_oid, "pack": staticmethod(pack)},
+        ),
+    )
+    for kind, oid, element_oid, pack in _TYPES
+)
+
+
 def register(context: AdaptContext) -> None:
     """Teach a connection to send columns."""
-    for kind, oid, element_oid, pack in _TYPES:
-        attributes = {"oid": oid, "element_oid": element_oid, "pack": staticmethod(pack)}
-        context.adapters.register_dumper(kind, type(f"{kind.__name__}Dumper", (_ColumnDumper,), attributes))
+    for kind, dumper in _DUMPERS:
+        context.adapters.register_dumper(kind, dumper)

@@ -45,22 +45,32 @@ class Batch:
     def __init__(self, partition: int, members: Sequence[Prepared]) -> None:
         self.partition = partition
         self.members = members
-        self._columns = _Columns()
+        self._columns = Columns()
         self._companies: dict[UUID, int] = {}
         # Whose each command and each expectation is, as the function answers with their indexes.
         self._owner_of_command: list[int] = []
         self._owner_of_expectation: list[tuple[int, UUID]] = []
         for index, member in enumerate(members):
             company = self._companies.setdefault(member.submission.company_id, len(self._companies) + 1)
-            self._columns.add(company, member)
+            self._add(company, member)
             self._owner_of_command += [index] * len(member.submission.commands)
             self._owner_of_expectation += [(index, stream) for stream in member.expectations]
 
+    def _add(self, company: int, member: Prepared) -> None:
+        columns, texts = self._columns, iter(member.texts)
+        for command in member.submission.commands:
+            columns.add_command(company, command.context, command.topic, command.answer, len(command.events))
+            for new in command.events:
+                kind = type(new.event)
+                columns.add_event(
+                    new.stream_id, new.version, kind.topic, kind.schema_version, new.event_id, next(texts)
+                )
+        for stream_id, version in member.expectations.items():
+            columns.expect(stream_id, version)
+
     def parameters(self) -> list[object]:
         """The arguments of the append function."""
-        columns = self._columns
-        companies = Uuids(self._companies)
-        return [self.partition, companies, *columns.commands, *columns.events, *columns.expectations]
+        return [self.partition, Uuids(self._companies), *self._columns.arguments()]
 
     def taken(self, row: Row) -> set[int]:
         """The members of which a key is recorded already, from the function's answer."""
@@ -105,7 +115,7 @@ def record_of(command: Decided, partition: int, before: int, recorded_at: dateti
     )
 
 
-class _Columns:
+class Columns:
     """The columns of the three kinds of rows, in the order of the function's parameters."""
 
     def __init__(self) -> None:
@@ -118,47 +128,20 @@ class _Columns:
         self.schema_version, self.event_id, self.data = Integers(), Uuids(), Texts()
         self.expected_stream, self.expected_version = Uuids(), Integers()
 
-    @property
-    def commands(self) -> tuple[object, ...]:
-        return (
+    def arguments(self) -> list[object]:
+        """Everything after the partition and the companies."""
+        return [
             self.company, self.actor_kind, self.actor, self.on_behalf_of, self.key, self.body_hash,
             self.command, self.correlation, self.causation, self.command_topic, self.channel, self.reason,
             self.effective_date, self.answer, self.first, self.last,
-        )  # fmt: skip
-
-    @property
-    def events(self) -> tuple[object, ...]:
-        return (
             self.command_of, self.stream, self.version, self.topic, self.schema_version, self.event_id,
             self.data,
-        )  # fmt: skip
+            self.expected_stream, self.expected_version,
+        ]  # fmt: skip
 
-    @property
-    def expectations(self) -> tuple[object, ...]:
-        return self.expected_stream, self.expected_version
-
-    def add(self, company: int, member: Prepared) -> None:
-        texts = iter(member.texts)
-        for command in member.submission.commands:
-            before = len(self.stream)
-            self._add_command(company, command.context, command)
-            place = len(self.company)
-            for new in command.events:
-                kind = type(new.event)
-                self.command_of.append(place)
-                self.stream.append(new.stream_id)
-                self.version.append(new.version)
-                self.topic.append(kind.topic)
-                self.schema_version.append(kind.schema_version)
-                self.event_id.append(new.event_id)
-                self.data.append(next(texts))
-            after = len(self.stream)
-            self.first.append(before + 1 if after > before else None)
-            self.last.append(after if after > before else None)
-        self.expected_stream.extend(member.expectations.keys())
-        self.expected_version.extend(member.expectations.values())
-
-    def _add_command(self, company: int, context: Context, command: Decided) -> None:
+    def add_command(self, company: int, context: Context, topic: str, answer: str, events: int) -> None:
+        """A command, whose `events` events are added right after it."""
+        before = len(self.stream)
         self.company.append(company)
         self.actor_kind.append(context.actor.kind)
         self.actor.append(context.actor.id)
@@ -168,8 +151,27 @@ class _Columns:
         self.command.append(context.command_id)
         self.correlation.append(context.correlation_id)
         self.causation.append(context.causation_id)
-        self.command_topic.append(command.topic)
+        self.command_topic.append(topic)
         self.channel.append(context.channel)
         self.reason.append(context.reason)
         self.effective_date.append(context.effective_date)
-        self.answer.append(command.answer)
+        self.answer.append(answer)
+        self.first.append(before + 1 if events else None)
+        self.last.append(before + events if events else None)
+
+    def add_event(
+        self, stream_id: UUID, version: int, topic: str, schema_version: int, event_id: UUID, data: str
+    ) -> None:
+        """An event of the command added last."""
+        self.command_of.append(len(self.company))
+        self.stream.append(stream_id)
+        self.version.append(version)
+        self.topic.append(topic)
+        self.schema_version.append(schema_version)
+        self.event_id.append(event_id)
+        self.data.append(data)
+
+    def expect(self, stream_id: UUID, version: int) -> None:
+        """A stream is appended to, or was read, at this version."""
+        self.expected_stream.append(stream_id)
+        self.expected_version.append(version)
