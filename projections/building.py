@@ -1,0 +1,158 @@
+"""Folding a generation that nobody is served from yet, from the log, partitions side by side."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from projections import metrics
+from projections.backoff import Backoff
+from projections.connections import is_transient
+from projections.fold import Folder
+from projections.lane import EventRefused, Follower, Lane, apply_or_blame
+from projections.pages import EventLog, LogUnreadable, Pages
+
+BUILD_EVENTS = 4000
+"""Events a transaction: large enough that statements do not count, small enough to keep memory flat."""
+
+_REPORT_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rebuild is. `eta_seconds` is None until a rate is known."""
+
+    projection: str
+    phase: str
+    done: int
+    total: int
+    events_per_second: float
+    eta_seconds: float | None
+    positions: Mapping[int, int]
+    seconds: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class BuildFailed(Exception):
+    """The rebuild stopped at an event. What was built is kept: the next one goes on from there."""
+
+    def __init__(self, projection: str, partition: int, position: int) -> None:
+        super().__init__(f"{projection} cannot fold position {position} of partition {partition}")
+        self.projection = projection
+        self.partition = partition
+        self.position = position
+
+
+class Build:
+    """One generation being folded."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        log: EventLog,
+        folder: Folder,
+        generation: int,
+        partitions: Sequence[int],
+        skips: Mapping[tuple[str, int], Collection[int]],
+        on_progress: OnProgress | None,
+    ) -> None:
+        self.name = folder.projection.name
+        self.generation = generation
+        self.followers = {
+            partition: Follower(
+                folder, generation, partition, None, skipped=skips.get((self.name, partition), ())
+            )
+            for partition in partitions
+        }
+        self._lane = lane
+        self._log = log
+        self._on_progress = on_progress
+        self._begun = time.monotonic()
+        self._reported = 0.0
+        self._found = 0
+        self._total = 0
+
+    @property
+    def positions(self) -> dict[int, int]:
+        """Where each partition is."""
+        return {partition: follower.position for partition, follower in self.followers.items()}
+
+    async def locate(self) -> None:
+        """Start where an earlier attempt has stopped."""
+        for partition, follower in self.followers.items():
+            await self._lane.locate([follower], await self._log.head(partition))
+        self._found = sum(self.positions.values())
+
+    def place(self, positions: Mapping[int, int]) -> None:
+        """The checkpoints as they are stored."""
+        for partition, follower in self.followers.items():
+            follower.position = positions[partition]
+
+    def behind(self, targets: Mapping[int, int]) -> int:
+        """How many events are missing to these positions."""
+        return sum(max(0, targets[partition] - at) for partition, at in self.positions.items())
+
+    async def fold_to(self, targets: Mapping[int, int], *, jobs: int, phase: str) -> None:
+        """Bring every partition exactly to its target; one that is further stays where it is."""
+        self._total = max(self._total, sum(targets.values()))
+        gate = asyncio.Semaphore(jobs)
+        tasks = [
+            asyncio.create_task(self._fold_partition(follower, targets[partition], gate, phase))
+            for partition, follower in self.followers.items()
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._report(phase, force=True)
+
+    async def _fold_partition(
+        self, follower: Follower, target: int, gate: asyncio.Semaphore, phase: str
+    ) -> None:
+        backoff = Backoff()
+        async with gate:
+            pages = Pages(self._log, follower.partition)
+            try:
+                while follower.position < target:
+                    try:
+                        await self._fold_page(follower, pages, target)
+                        backoff.reset()
+                        self._report(phase)
+                    except Exception as error:
+                        if not is_transient(error):
+                            raise
+                        await asyncio.sleep(backoff.failed())
+                        await self._lane.locate([follower], await self._log.head(follower.partition))
+            finally:
+                await pages.close()
+
+    async def _fold_page(self, follower: Follower, pages: Pages, target: int) -> None:
+        missing = target - follower.position
+        try:
+            page = await pages.after(follower.position, BUILD_EVENTS, read_ahead=missing > BUILD_EVENTS)
+            if page:
+                # Redis: whole at its target, for nobody is served from it before the promotion.
+                await apply_or_blame(self._lane, follower, page[:missing], at_head=len(page) >= missing)
+        except EventRefused as refused:
+            raise BuildFailed(self.name, follower.partition, refused.recorded.position) from refused.__cause__
+        except LogUnreadable as unreadable:
+            raise BuildFailed(self.name, follower.partition, unreadable.position) from unreadable
+
+    def _report(self, phase: str, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if not force and now - self._reported < _REPORT_SECONDS:
+            return
+        self._reported = now
+        done = sum(self.positions.values())
+        metrics.REBUILD_RATIO.labels(self.name).set(done / self._total if self._total else 1.0)
+        if self._on_progress is not None:
+            seconds = now - self._begun
+            rate = (done - self._found) / seconds if seconds > 0 else 0.0
+            eta = max(0, self._total - done) / rate if rate > 0 else None
+            self._on_progress(
+                Progress(self.name, phase, done, max(done, self._total), rate, eta, self.positions, seconds)
+            )

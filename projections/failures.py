@@ -1,0 +1,67 @@
+"""Where projections have stopped, and why: the dead letters of the read side."""
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from projections.announcer import announce_everything
+from projections.connections import Connection, Permanent
+from projections.lane import CheckpointMoved, Follower
+from write_model.message import Recorded
+
+_ERROR_LENGTH_MAX = 500
+
+# Only while the checkpoint is where the failure was met: after a promotion or a lost lease the failure is not
+# ours to report. `expected` is the position behind which it happened.
+_RECORD = """
+INSERT INTO read.failures AS f
+        (projection, partition, position, event_id, topic, error, version, tries)
+    SELECT c.projection, c.partition, %(position)s, %(event_id)s, %(topic)s, %(error)s, %(version)s, %(tries)s
+        FROM read.checkpoints c
+        JOIN read.projections p ON p.name = c.projection AND p.generation = c.generation
+        WHERE c.projection = %(projection)s AND c.generation = %(generation)s
+            AND c.partition = %(partition)s AND c.position = %(expected)s
+    ON CONFLICT (projection, partition, position) DO UPDATE
+        SET error = EXCLUDED.error, version = EXCLUDED.version, tries = f.tries + EXCLUDED.tries,
+            last_seen = clock_timestamp(), resolved_at = NULL
+    RETURNING 1
+"""
+
+
+class Failures:
+    """Writes them down."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+        self._pool = pool
+
+    async def record(
+        self, follower: Follower, position: int, recorded: Recorded | None, error: Exception, tries: int
+    ) -> None:
+        """The projection stays in front of this event until it is resumed."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                _RECORD,
+                {
+                    "projection": follower.name,
+                    "generation": follower.generation,
+                    "partition": follower.partition,
+                    "expected": follower.position,
+                    "position": position,
+                    "event_id": recorded.event_id if recorded else None,
+                    "topic": recorded.topic if recorded else None,
+                    "error": describe(error),
+                    "version": follower.folder.projection.version,
+                    "tries": tries,
+                },
+            )
+            if await cursor.fetchone() is None:
+                raise CheckpointMoved(f"{follower.name} is not at {follower.position} any more")
+            await announce_everything(connection)
+
+
+def describe(error: BaseException) -> str:
+    """The error in one line, without the values PostgreSQL would quote: they may be personal data."""
+    cause = error
+    while cause.__cause__ is not None and isinstance(cause, Permanent):
+        cause = cause.__cause__
+    message = cause.diag.message_primary if isinstance(cause, psycopg.Error) else str(cause)
+    return f"{type(cause).__name__}: {message}"[:_ERROR_LENGTH_MAX]

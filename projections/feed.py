@@ -1,0 +1,201 @@
+"""One partition in one lane: reads the log and brings every projection of the lane forward.
+
+A page is decoded once and given to all projections near the front. One that is far behind (resumed, new) has
+pages of its own in between, until it has caught up. A projection that cannot take an event stops there; the
+others go on.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from projections import metrics
+from projections.backoff import Backoff
+from projections.connections import is_transient
+from projections.failures import Failures
+from projections.lane import CheckpointMoved, EventRefused, Fence, Follower, Lane, LeaseLost, apply_or_blame
+from projections.pages import EventLog, LogUnreadable, Pages
+from projections.roster import Roster
+from write_model.message import Recorded
+
+PAGE_EVENTS = 500
+# Behind the head: fewer, larger transactions; still small enough for the others to be served in between.
+CATCH_UP_EVENTS = 2000
+HANDLER_TRIES = 5
+_FIRST_RETRY_SECONDS = 0.02
+_IDLE_SECONDS = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+class Feed:
+    """Runs until its lease is lost or it is cancelled; both are safe at any moment."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        log: EventLog,
+        fence: Fence,
+        failures: Failures,
+        *,
+        look: Callable[[Roster | None], Awaitable[Roster]],
+        moved: Callable[[int], None],
+    ) -> None:
+        self._lane = lane
+        self._log = log
+        self._fence = fence
+        self._partition = fence.partition
+        self._failures = failures
+        self._look = look
+        self._moved = moved
+        self._roster: Roster | None = None
+        self._mistrusted: Roster | None = None
+        self._followers: list[Follower] = []
+        self._front = Pages(log, fence.partition)
+        self._behind = Pages(log, fence.partition)
+        self._hurry = False
+
+    async def run(self) -> None:
+        """Fold for ever."""
+        backoff = Backoff()
+        blocked = metrics.BLOCKED.labels(self._fence.lane)
+        waiting = False
+        try:
+            while True:
+                try:
+                    await self._round()
+                    backoff.reset()
+                    if waiting:
+                        waiting = False
+                        blocked.dec()
+                except LeaseLost:
+                    return
+                except CheckpointMoved:
+                    self._mistrusted, self._roster = self._roster, None
+                    await asyncio.sleep(0.02)
+                except Exception as error:
+                    if not is_transient(error):
+                        raise
+                    _log.warning("projections_blocked", partition=self._partition, error=type(error).__name__)
+                    self._roster = None
+                    if not waiting:
+                        waiting = True
+                        blocked.inc()
+                    await asyncio.sleep(backoff.failed())
+        finally:
+            if waiting:
+                blocked.dec()
+            await self._front.close()
+            await self._behind.close()
+
+    async def _round(self) -> None:
+        """One page for those at the front, one for those far behind."""
+        await self._follow_roster()
+        if not self._followers:
+            await asyncio.sleep(_IDLE_SECONDS)
+            return
+        front = max(follower.position for follower in self._followers)
+        leaders = [f for f in self._followers if front - f.position < CATCH_UP_EVENTS]
+        stragglers = [f for f in self._followers if front - f.position >= CATCH_UP_EVENTS]
+        size = CATCH_UP_EVENTS if self._hurry else PAGE_EVENTS
+        count = await self._fold_page(self._front, leaders, size)
+        self._hurry = count == size
+        if stragglers:
+            lowest = min(follower.position for follower in stragglers)
+            cohort = [f for f in stragglers if f.position - lowest < CATCH_UP_EVENTS]
+            await self._fold_page(self._behind, cohort, CATCH_UP_EVENTS)
+        elif not count:
+            await self._log.wait(self._partition, front, _IDLE_SECONDS)
+
+    async def _follow_roster(self) -> None:
+        """After a change (pause, resume, promotion, failure) find out anew who follows, and from where."""
+        roster = await self._look(self._mistrusted)
+        self._mistrusted = None
+        if roster is self._roster:
+            return
+        followers = [
+            Follower(
+                entry.folder,
+                entry.generation,
+                self._partition,
+                self._fence,
+                skipped=roster.skips.get((entry.name, self._partition), ()),
+            )
+            for entry in roster.running(self._fence.lane, self._partition)
+        ]
+        if followers:
+            await self._lane.locate(followers, await self._log.head(self._partition))
+        self._followers = followers
+        self._roster = roster
+
+    async def _fold_page(self, pages: Pages, followers: Sequence[Follower], size: int) -> int:
+        """Bring these followers to the end of the next page; returns its length."""
+        after = min(follower.position for follower in followers)
+        try:
+            page = await pages.after(after, size, read_ahead=True)
+        except LogUnreadable as unreadable:
+            await self._stop_all([f for f in followers if f.position == after], unreadable)
+            return 0
+        if not page:
+            await self._complete(followers)
+            return 0
+        kinds = {type(recorded.event) for recorded in page}
+        due = [follower for follower in followers if follower.position < page[-1].position]
+        busy = [follower for follower in due if follower.folder.handles(kinds)]
+        idle = [follower for follower in due if not follower.folder.handles(kinds)]
+        work: list[Awaitable[None]] = [
+            self._step(follower, page[follower.position - after :], pages.at_head) for follower in busy
+        ]
+        if idle:
+            work.append(self._pass_over(idle, page[-1], pages.at_head))
+        for outcome in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return len(page)
+
+    async def _pass_over(self, followers: Sequence[Follower], last: Recorded, at_head: bool) -> None:
+        await self._lane.advance(followers, last.position, last.recorded_at, at_head=at_head)
+        self._moved(self._partition)
+
+    async def _complete(self, followers: Sequence[Follower]) -> None:
+        """At the head without an event: what has been built apart is complete, too."""
+        for follower in followers:
+            if not follower.served:
+                await self._lane.advance([follower], follower.position, None, at_head=True)
+
+    async def _step(self, follower: Follower, events: Sequence[Recorded], at_head: bool) -> None:
+        """These events for this follower, as far as it can take them."""
+        begun = time.perf_counter()
+        before = follower.position
+        try:
+            await apply_or_blame(self._lane, follower, events, at_head=at_head)
+        except EventRefused as refused:
+            await self._insist(follower, refused)
+        metrics.BATCH_SECONDS.labels(follower.name).observe(time.perf_counter() - begun)
+        if follower.position > before:
+            metrics.EVENTS.labels(follower.name, "folded").inc(follower.position - before)
+            self._moved(self._partition)
+
+    async def _insist(self, follower: Follower, refused: EventRefused) -> None:
+        """Try the event a few times more, then stop at it."""
+        delay = _FIRST_RETRY_SECONDS
+        for _ in range(HANDLER_TRIES - 1):
+            await asyncio.sleep(delay)
+            delay *= 2
+            try:
+                await apply_or_blame(self._lane, follower, [refused.recorded], at_head=False)
+                return
+            except EventRefused as again:
+                refused = again
+        metrics.EVENTS.labels(follower.name, "failed").inc()
+        self._followers = [f for f in self._followers if f is not follower]
+        recorded = refused.recorded
+        await self._failures.record(follower, recorded.position, recorded, refused, HANDLER_TRIES)
+
+    async def _stop_all(self, followers: Sequence[Follower], unreadable: LogUnreadable) -> None:
+        """Nobody can pass an event that cannot be read."""
+        for follower in followers:
+            self._followers = [f for f in self._followers if f is not follower]
+            await self._failures.record(follower, unreadable.position, None, unreadable, 1)

@@ -1,0 +1,141 @@
+"""Reading the log page by page: what projections ask of it, reading ahead, and what must hold of a page."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from projections.connections import Permanent, is_transient
+from write_model.message import Recorded
+
+# Streams remembered per partition to check their versions: some 15 MiB at most.
+_STREAMS_MAX = 100_000
+
+
+class EventLog(Protocol):
+    """What projections ask of the log."""
+
+    @property
+    def epoch(self) -> int:
+        """Which store this is: another one after a restore."""
+        ...
+
+    async def page(self, partition: int, after: int, limit: int) -> list[Recorded]:
+        """The events behind a position, in order, without gaps, decoded."""
+        ...
+
+    async def head(self, partition: int) -> int:
+        """The position of the last event, 0 when there is none."""
+        ...
+
+    async def heads(self) -> dict[int, int]:
+        """The same of every partition there is."""
+        ...
+
+    async def wait(self, partition: int, beyond: int, timeout_seconds: float) -> None:
+        """Return when the head is beyond this position, or when the time is up."""
+        ...
+
+
+class LogUnreadable(Permanent):
+    """The event at this position cannot be read, or does not follow the one before it."""
+
+    def __init__(self, partition: int, position: int, why: str) -> None:
+        super().__init__(f"partition {partition}, position {position}: {why}")
+        self.position = position
+        self.why = why
+
+
+_Read = tuple[list[Recorded], bool]
+
+
+class Pages:
+    """The pages of one partition, the next one being read while the present one is folded."""
+
+    def __init__(self, log: EventLog, partition: int) -> None:
+        self._log = log
+        self._partition = partition
+        self._ahead: tuple[int, int, asyncio.Task[_Read]] | None = None
+        self._order = Order(partition)
+        self.at_head = False
+        """Whether the last page ended at the head of the log, as far as one can know."""
+
+    async def after(self, position: int, limit: int, *, read_ahead: bool = False) -> list[Recorded]:
+        """The events behind `position`, checked: at most `limit`, fewer at the head or before a bad event."""
+        read = await self._taken(position, limit)
+        page, whole = read if read is not None else await self._read(position, limit)
+        good = self._order.check(page, position)
+        self.at_head = whole and good == len(page) < limit
+        page = page[:good]
+        if read_ahead and len(page) == limit:
+            behind = page[-1].position
+            self._ahead = (behind, limit, asyncio.create_task(self._read(behind, limit)))
+        return page
+
+    async def close(self) -> None:
+        """Forget what was read ahead."""
+        if self._ahead is not None:
+            task = self._ahead[2]
+            self._ahead = None
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _taken(self, position: int, limit: int) -> _Read | None:
+        if self._ahead is None:
+            return None
+        if self._ahead[:2] != (position, limit):
+            await self.close()
+            return None
+        task = self._ahead[2]
+        self._ahead = None
+        return await task
+
+    async def _read(self, position: int, limit: int) -> _Read:
+        """A page; where one event in it cannot be read, the events before that one, and False."""
+        wanted = limit
+        while True:
+            try:
+                return await self._log.page(self._partition, position, limit), limit == wanted
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                if limit == 1:
+                    raise LogUnreadable(self._partition, position + 1, repr(error)) from error
+                limit = max(1, limit // 8)
+
+
+class Order:
+    """Checks that positions have no gap and that the versions of a stream follow each other.
+
+    A stream met for the first time is believed: its earlier events may be before the point we started at.
+    """
+
+    def __init__(self, partition: int) -> None:
+        self._partition = partition
+        self._position = -1
+        self._versions: OrderedDict[UUID, int] = OrderedDict()
+
+    def check(self, page: Sequence[Recorded], after: int) -> int:
+        """How many events from the start are in order. Raises LogUnreadable when the first one is not."""
+        if after != self._position:
+            self._versions.clear()
+        versions = self._versions
+        good = 0
+        for recorded in page:
+            before = versions.get(recorded.stream_id)
+            if recorded.position != after + good + 1 or (
+                before is not None and recorded.version != before + 1
+            ):
+                break
+            versions[recorded.stream_id] = recorded.version
+            good += 1
+        self._position = after + good
+        while len(versions) > _STREAMS_MAX:
+            versions.popitem(last=False)
+        if page and not good:
+            first = page[0]
+            self._position = -1
+            found = f"found position {first.position}, version {first.version} of stream {first.stream_id}"
+            raise LogUnreadable(self._partition, after + 1, f"out of order: {found}")
+        return good

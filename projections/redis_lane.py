@@ -1,0 +1,230 @@
+"""The Redis lane: fields and checkpoint change in one script, and only when the checkpoint is as expected.
+
+Redis holds nothing that cannot be folded again. When it is found empty, foreign or damaged, the projection
+starts over in a new set of keys, which is served only once it is complete; until then, SQL answers.
+"""
+
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg_pool import AsyncConnectionPool
+from redis.asyncio import Redis
+
+from projections.batch import RedisBatch
+from projections.connections import Connection
+from projections.lane import CheckpointMoved, Follower
+from read_model.cache import CHANGED_AT, generation_key, partition_key, root_key
+from write_model.message import Recorded
+
+# A page that damages the key set again and again is no damage: its fields do not take these operations.
+_DAMAGES_MAX = 3
+
+# ARGV: name of a new key set, head of the log, generation or '' when it is not the served one.
+# Answers: key set, position, whether it is served.
+_OPEN = """
+local meta = KEYS[1]
+if redis.pcall('TYPE', meta)['ok'] ~= 'hash' then redis.call('DEL', meta) end
+if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3]) end
+for _, role in ipairs({'live', 'building'}) do
+    local keys = redis.call('HGET', meta, role)
+    if keys then
+        local position = redis.call('HGET', meta, 'at:' .. keys)
+        if position and string.match(position, '^%d+$') and tonumber(position) <= tonumber(ARGV[2]) then
+            return {keys, position, role == 'live' and 1 or 0}
+        end
+    end
+end
+redis.call('DEL', meta)
+redis.call('HSET', meta, 'building', ARGV[1], 'at:' .. ARGV[1], '0')
+return {ARGV[1], '0', 0}
+"""
+
+# ARGV: prefix, key set, expected position, position, '1' at the head, then for each view: its name, how many
+# operations, and the operations as sign, field, value. A script is not undone when it fails half way, so on
+# any surprise it gives up the whole key set: a reader then finds nothing, and the projection starts over.
+_APPLY = """
+local meta, prefix, keys = KEYS[1], ARGV[1], ARGV[2]
+local function failed(answer) return type(answer) == 'table' and answer.err end
+local stored = redis.pcall('HGET', meta, 'at:' .. keys)
+if failed(stored) then
+    redis.call('DEL', meta)
+    return {'lost', stored.err}
+end
+if not stored then return {'lost', 'no checkpoint'} end
+if stored ~= ARGV[3] then return {'moved', stored} end
+local function damaged(why)
+    redis.call('DEL', meta)
+    return {'damaged', why}
+end
+local registry, i = prefix .. keys .. ':views', 6
+while i <= #ARGV do
+    local view, count = ARGV[i], tonumber(ARGV[i + 1])
+    local key = prefix .. keys .. ':v:' .. view
+    i = i + 2
+    local known, seen = redis.pcall('HGET', registry, view), redis.pcall('HGET', key, '@')
+    if failed(known) or failed(seen) or known ~= seen then return damaged('view ' .. view) end
+    for _ = 1, count do
+        local sign, answer = ARGV[i], nil
+        if sign == '+' then answer = redis.pcall('HINCRBY', key, ARGV[i + 1], ARGV[i + 2])
+        elseif sign == '=' then answer = redis.pcall('HSET', key, ARGV[i + 1], ARGV[i + 2])
+        else answer = redis.pcall('HDEL', key, ARGV[i + 1]) end
+        if failed(answer) then return damaged(answer.err) end
+        i = i + 3
+    end
+    redis.call('HSET', key, '@', ARGV[4])
+    redis.call('HSET', registry, view, ARGV[4])
+end
+redis.call('HSET', meta, 'at:' .. keys, ARGV[4])
+if ARGV[5] == '1' and redis.call('HGET', meta, 'building') == keys then
+    redis.call('HSET', meta, 'live', keys)
+    redis.call('HDEL', meta, 'building')
+    return {'complete', ''}
+end
+return {'done', ''}
+"""
+
+_MIRROR = """
+UPDATE read.checkpoints c SET position = u.position, event_recorded_at = coalesce(%s, c.event_recorded_at),
+        updated_at = clock_timestamp()
+    FROM unnest(%s::text[], %s::integer[], %s::bigint[]) AS u (name, generation, position)
+    WHERE c.projection = u.name AND c.generation = u.generation AND c.partition = %s
+"""
+
+
+class KeySet(NamedTuple):
+    """What the keys begin with, and the position they are at."""
+
+    prefix: str
+    position: int
+
+
+class ViewRefused(Exception):
+    """A view cannot take an operation, however often it is built anew."""
+
+
+class RedisLane:
+    """Applies pages to Redis, and copies the checkpoints to SQL for those who watch."""
+
+    def __init__(self, client: "Redis", pool: AsyncConnectionPool[Connection], epoch: int) -> None:
+        self._client = client
+        self._pool = pool
+        self._epoch = epoch
+        self._open: Any = client.register_script(_OPEN)
+        self._apply: Any = client.register_script(_APPLY)
+        self._damages: Counter[tuple[str, int, int, int]] = Counter()
+
+    async def locate(self, followers: Sequence[Follower], head: int) -> None:
+        """Find the key set to go on with; without a good one, begin a new one at position 0."""
+        for follower in followers:
+            served = str(follower.generation) if follower.fence is not None else ""
+            keys, position, live = await self._open(
+                keys=[self._prefix(follower) + "meta", generation_key(self._epoch, follower.name)],
+                args=[secrets.token_hex(4), head, served],
+            )
+            follower.keys = _text(keys)
+            follower.position = int(position)
+            follower.served = bool(live)
+        await self._mirror(followers, None)
+
+    async def apply(self, follower: Follower, events: Sequence[Recorded], *, at_head: bool) -> None:
+        """One script: check, views, checkpoint."""
+        batch = RedisBatch()
+        follower.folder.fold_fields(batch, follower.folder.relevant(events, follower.skipped))
+        await self._run(follower, events[-1].position, at_head, batch)
+        await self._mirror([follower], events[-1].recorded_at)
+
+    async def advance(
+        self, followers: Sequence[Follower], position: int, recorded_at: datetime | None, *, at_head: bool
+    ) -> None:
+        """The same without fields."""
+        for follower in followers:
+            await self._run(follower, position, at_head, RedisBatch())
+        await self._mirror(followers, recorded_at)
+
+    async def remove(self, projection: str, generations: Iterable[int]) -> None:
+        """Delete the keys of generations nobody is served from."""
+        for generation in generations:
+            await self._unlink(f"{root_key(self._epoch, projection)}:g{generation}:*")
+
+    async def serve(self, projection: str, generation: int) -> None:
+        """Let readers see this generation from now on."""
+        await self._client.set(generation_key(self._epoch, projection), generation)
+
+    async def peek(self, projection: str, generation: int, partition: int) -> KeySet | None:
+        """The complete key set of a partition, or None; looks without touching."""
+        prefix = partition_key(self._epoch, projection, generation, partition)
+        keys = await self._client.hget(prefix + "meta", "live")
+        position = await self._client.hget(prefix + "meta", f"at:{_text(keys)}") if keys else None
+        return KeySet(prefix + _text(keys), int(position)) if keys and position else None
+
+    async def view_names(self, key_set: KeySet) -> set[str]:
+        """The views of a key set."""
+        names: Any = await self._client.hkeys(f"{key_set.prefix}:views")
+        return {_text(name) for name in names}
+
+    async def view(self, key_set: KeySet, name: str) -> tuple[dict[str, str], int]:
+        """The fields of a view, and the position at which it last changed."""
+        found: Any = await self._client.hgetall(f"{key_set.prefix}:v:{name}")
+        fields = {_text(key): _text(value) for key, value in found.items()}
+        return fields, int(fields.pop(CHANGED_AT, 0))
+
+    async def _run(self, follower: Follower, position: int, at_head: bool, batch: RedisBatch) -> None:
+        prefix = self._prefix(follower)
+        arguments = [prefix, follower.keys, follower.position, position, "1" if at_head else "0"]
+        arguments += _operations(batch)
+        outcome, detail = [_text(item) for item in await self._apply(keys=[prefix + "meta"], args=arguments)]
+        if outcome in ("lost", "moved", "damaged"):
+            if outcome == "damaged":
+                place = (follower.name, follower.generation, follower.partition, position)
+                self._damages[place] += 1
+                if self._damages[place] >= _DAMAGES_MAX:
+                    del self._damages[place]
+                    raise ViewRefused(detail)
+            raise CheckpointMoved(f"{follower.name}: {outcome} ({detail})")
+        follower.position = position
+        if outcome == "complete":
+            follower.served = True
+            await self._unlink(f"{prefix}*", keep=(prefix + "meta", prefix + follower.keys + ":"))
+
+    async def _mirror(self, followers: Sequence[Follower], recorded_at: datetime | None) -> None:
+        names = [follower.name for follower in followers]
+        generations = [follower.generation for follower in followers]
+        positions = [follower.position for follower in followers]
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                _MIRROR, (recorded_at, names, generations, positions, followers[0].partition)
+            )
+
+    async def _unlink(self, pattern: str, keep: tuple[str, ...] = ()) -> None:
+        doomed: list[str] = []
+        async for key in self._client.scan_iter(match=pattern, count=1000):
+            if not keep or not _text(key).startswith(keep):
+                doomed.append(key)
+            if len(doomed) >= 1000:
+                await self._client.unlink(*doomed)
+                doomed.clear()
+        if doomed:
+            await self._client.unlink(*doomed)
+
+    def _prefix(self, follower: Follower) -> str:
+        return partition_key(self._epoch, follower.name, follower.generation, follower.partition)
+
+
+def _operations(batch: RedisBatch) -> list[Any]:
+    views: dict[str, list[Any]] = {}
+    for (view, field), delta in batch.increments.items():
+        if delta:
+            views.setdefault(view, []).extend(("+", field, delta))
+    for (view, field), text in batch.stores.items():
+        views.setdefault(view, []).extend(("=", field, text) if text is not None else ("-", field, ""))
+    flat: list[Any] = []
+    for view, operations in views.items():
+        flat.extend((view, len(operations) // 3, *operations))
+    return flat
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

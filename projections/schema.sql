@@ -1,0 +1,119 @@
+-- What is kept about projections; see bookkeeping.py. Every statement may run again and again.
+
+CREATE SCHEMA IF NOT EXISTS read;
+
+CREATE TABLE IF NOT EXISTS read.projections (
+    name text PRIMARY KEY,
+    lane text NOT NULL,
+    klass text NOT NULL,
+    generation integer NOT NULL,
+    paused boolean NOT NULL DEFAULT false,
+    reason text,
+    changed_at timestamptz NOT NULL DEFAULT now());
+
+CREATE TABLE IF NOT EXISTS read.generations (
+    projection text NOT NULL REFERENCES read.projections,
+    generation integer NOT NULL,
+    version integer NOT NULL,
+    shape text NOT NULL,
+    status text NOT NULL CHECK (status IN ('building', 'live', 'kept', 'scratch')),
+    tables text[] NOT NULL,
+    indexed boolean NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    promoted_at timestamptz,
+    PRIMARY KEY (projection, generation));
+
+CREATE TABLE IF NOT EXISTS read.checkpoints (
+    projection text NOT NULL,
+    generation integer NOT NULL,
+    partition smallint NOT NULL,
+    position bigint NOT NULL,
+    event_recorded_at timestamptz,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (projection, generation, partition)) WITH (fillfactor = 50);
+
+CREATE TABLE IF NOT EXISTS read.failures (
+    projection text NOT NULL REFERENCES read.projections,
+    partition smallint NOT NULL,
+    position bigint NOT NULL,
+    event_id uuid,
+    topic text,
+    error text NOT NULL,
+    version integer NOT NULL,
+    tries integer NOT NULL,
+    first_seen timestamptz NOT NULL DEFAULT now(),
+    last_seen timestamptz NOT NULL DEFAULT now(),
+    resolved_at timestamptz,
+    PRIMARY KEY (projection, partition, position));
+
+CREATE TABLE IF NOT EXISTS read.skips (
+    projection text NOT NULL REFERENCES read.projections,
+    partition smallint NOT NULL,
+    position bigint NOT NULL,
+    reason text NOT NULL CHECK (reason <> ''),
+    actor text NOT NULL,
+    break_glass boolean NOT NULL,
+    skipped_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (projection, partition, position));
+
+CREATE TABLE IF NOT EXISTS read.leases (
+    partition smallint NOT NULL,
+    lane text NOT NULL,
+    owner text,
+    epoch bigint NOT NULL DEFAULT 0,
+    expires_at timestamptz NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (partition, lane)) WITH (fillfactor = 50);
+
+CREATE TABLE IF NOT EXISTS read.workers (
+    owner text NOT NULL,
+    lane text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    seen_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (owner, lane)) WITH (fillfactor = 50);
+
+-- Called first in every transaction that writes rows. It raises rather than returns, so that it can be sent
+-- ahead together with the rows and the COMMIT: whatever follows a failed statement has no effect.
+--   The table lock waits for a promotion in progress and makes the next one wait for us; the statements behind
+--     it take their snapshots after it, so they see the generation that is served now.
+--   The lease row stays locked to the end of the transaction: whoever steals the lease waits for us, and then
+--     finds our checkpoint. Who has lost the lease meanwhile fails here.
+--   A generation being built has no lease (the owner is null): its builder holds an advisory lock, and the
+--     expected position fences off any other.
+CREATE OR REPLACE FUNCTION read.advance(
+    lane_ text, partition_ smallint, owner_ text, epoch_ bigint,
+    names_ text[], generations_ integer[], expected_ bigint[], position_ bigint, recorded_at_ timestamptz)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE moved integer;
+BEGIN
+    LOCK TABLE read.projections IN ACCESS SHARE MODE;
+    IF owner_ IS NOT NULL THEN
+        PERFORM FROM read.leases
+            WHERE partition = partition_ AND lane = lane_ AND owner = owner_ AND epoch = epoch_ FOR SHARE;
+        IF NOT FOUND THEN
+            RAISE 'another worker holds the lease of partition %', partition_ USING ERRCODE = 'CC001';
+        END IF;
+    END IF;
+    UPDATE read.checkpoints c
+        SET position = position_, event_recorded_at = coalesce(recorded_at_, c.event_recorded_at),
+            updated_at = clock_timestamp()
+        FROM unnest(names_, generations_, expected_) AS u (name, generation, expected)
+        JOIN read.projections p ON p.name = u.name
+        WHERE c.projection = u.name AND c.generation = u.generation AND c.partition = partition_
+            AND c.position = u.expected AND (p.generation = u.generation) = (owner_ IS NOT NULL);
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved <> cardinality(names_) THEN
+        RAISE 'a checkpoint of % on partition % is not where it was', names_, partition_
+            USING ERRCODE = 'CC002';
+    END IF;
+END $$;
+
+-- No row here belongs to a company, so there is nothing to isolate; the application only looks.
+GRANT USAGE ON SCHEMA read TO ccontrol_app, ccontrol_projector;
+GRANT CREATE ON SCHEMA read TO ccontrol_projector;
+GRANT SELECT ON read.projections, read.generations, read.checkpoints, read.failures, read.skips, read.leases,
+    read.workers TO ccontrol_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON read.projections, read.generations, read.checkpoints, read.failures,
+    read.leases, read.workers TO ccontrol_projector;
+GRANT SELECT, INSERT ON read.skips TO ccontrol_projector;
+REVOKE ALL ON FUNCTION read.advance FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION read.advance TO ccontrol_projector;

@@ -1,0 +1,209 @@
+"""A projection worker: one process among several that share the partitions between them."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+
+import structlog
+from psycopg_pool import AsyncConnectionPool
+from redis.asyncio import Redis
+
+from projections.announcer import Announcer
+from projections.backoff import Backoff
+from projections.building import BuildFailed
+from projections.catalogue import PROJECTIONS
+from projections.connections import Connection, connect, is_transient, open_pool
+from projections.failures import Failures
+from projections.feed import Feed
+from projections.lane import Fence, Lane
+from projections.leases import Leases
+from projections.pages import EventLog
+from projections.projector import AnyProjection
+from projections.rebuild import RebuildBusy, Workshop
+from projections.redis_lane import RedisLane
+from projections.roster import Catalogue, Roster
+from projections.sql_lane import SqlLane
+
+OpenLog = Callable[[], AbstractAsyncContextManager[EventLog]]
+
+_LOOK_SECONDS = 0.5
+_UPGRADE_SECONDS = 1.0
+_HEALTHY_SECONDS = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(
+    database_url: str,
+    redis_url: str,
+    open_log: OpenLog,
+    *,
+    projections: Sequence[type[AnyProjection]] = PROJECTIONS,
+    owner: str | None = None,
+    lease_seconds: float = 8.0,
+    connections: int = 6,
+) -> None:
+    """Fold until cancelled. The bookkeeping must have been ensured; `open_log` gives a log of our own."""
+    owner = owner or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    catalogue = Catalogue(projections)
+    backoff = Backoff()
+    while True:
+        begun = time.monotonic()
+        client: Redis = Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
+        try:
+            async with open_log() as log, open_pool(database_url, size=connections, name="worker") as pool:
+                await Worker(database_url, pool, client, log, catalogue, owner, lease_seconds).run()
+        except* Exception as errors:
+            if not all(is_transient(error) for error in _leaves(errors)):
+                raise
+            _log.warning("worker_restarts", errors=[type(error).__name__ for error in _leaves(errors)])
+        finally:
+            await client.aclose()
+        if time.monotonic() - begun > _HEALTHY_SECONDS:
+            backoff.reset()
+        await asyncio.sleep(backoff.failed())
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
+    found: list[Exception] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+class Worker:
+    """Keeps leases, and a feed running for each."""
+
+    def __init__(
+        self,
+        database_url: str,
+        pool: AsyncConnectionPool[Connection],
+        client: "Redis",
+        log: EventLog,
+        catalogue: Catalogue,
+        owner: str,
+        lease_seconds: float,
+    ) -> None:
+        self._database_url = database_url
+        self._log = log
+        self._catalogue = catalogue
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._lanes: dict[str, Lane] = {"sql": SqlLane(pool), "redis": RedisLane(client, pool, log.epoch)}
+        self._failures = Failures(pool)
+        self._announcer = Announcer(database_url)
+        self._workshop = Workshop(database_url, pool, client, log, catalogue)
+        self._pool = pool
+        self._roster = Roster()
+        self._looking = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Until cancelled, or until the database is lost."""
+        partitions = sorted(await self._log.heads())
+        async with self._pool.connection() as connection:
+            await self._catalogue.register(connection, partitions)
+            self._roster = await self._catalogue.look(connection)
+        lanes = sorted({kind.lane for kind in self._catalogue.kinds.values()})
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._announcer.run())
+            tasks.create_task(self._keep_looking())
+            tasks.create_task(self._keep_upgrading())
+            for lane in lanes:
+                tasks.create_task(
+                    self._keep_leases(Leases(self._owner, lane, self._lease_seconds), partitions)
+                )
+
+    # --- the roster -----------------------------------------------------------------------------------
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self._look(self._roster)
+
+    async def _look(self, mistrusted: Roster | None) -> Roster:
+        """The roster; looked up anew when the asker has reason to mistrust the one it had.
+
+        Equal rosters stay one object: feeds notice a change by identity.
+        """
+        if mistrusted is self._roster:
+            async with self._looking:
+                if mistrusted is self._roster:
+                    async with self._pool.connection() as connection:
+                        found = await self._catalogue.look(connection)
+                    if found != self._roster:
+                        self._roster = found
+        return self._roster
+
+    async def _keep_upgrading(self) -> None:
+        """Where the code is newer than what is served: build its generation beside, and switch to it."""
+        backoff = Backoff()
+        while True:
+            await asyncio.sleep(_UPGRADE_SECONDS)
+            for entry in self._roster.outdated():
+                try:
+                    await self._workshop.rebuild(entry.name, compare=False)
+                    backoff.reset()
+                except RebuildBusy:
+                    continue
+                except BuildFailed as failed:
+                    follower_position = failed.position
+                    _log.error("upgrade_failed", projection=entry.name, position=follower_position)
+                    await asyncio.sleep(backoff.failed())
+
+    # --- leases and feeds -----------------------------------------------------------------------------
+
+    async def _keep_leases(self, leases: Leases, partitions: Sequence[int]) -> None:
+        feeds: dict[int, tuple[Fence, asyncio.Task[None]]] = {}
+        async with await connect(self._database_url, name="leases") as connection:
+            await leases.prepare(connection, partitions)
+            try:
+                while True:
+                    await self._beat(leases, connection, feeds)
+                    await asyncio.sleep(self._lease_seconds / 4)
+            finally:
+                await _end(feeds, list(feeds))
+                with suppress(Exception):
+                    await leases.leave(connection)
+
+    async def _beat(
+        self, leases: Leases, connection: Connection, feeds: dict[int, tuple[Fence, asyncio.Task[None]]]
+    ) -> None:
+        held, surplus = await leases.beat(connection)
+        if surplus > 0:
+            given = [fence.partition for fence in held[-surplus:]]
+            held = held[:-surplus]
+            await _end(feeds, given)
+            await leases.release(connection, given)
+        elif surplus < 0:
+            held += await leases.claim(connection, -surplus)
+        valid = {fence.partition: fence for fence in held}
+        await _end(feeds, [at for at, (fence, _) in feeds.items() if valid.get(at) != fence])
+        for partition, (_, task) in list(feeds.items()):
+            if task.done():
+                del feeds[partition]
+                if error := task.exception():
+                    # Our own defect: it must not take the other partitions down. The next beat tries again.
+                    _log.error("feed_crashed", partition=partition, exc_info=error)
+        for partition, fence in valid.items():
+            if partition not in feeds:
+                feed = Feed(
+                    self._lanes[leases.lane],
+                    self._log,
+                    fence,
+                    self._failures,
+                    look=self._look,
+                    moved=self._announcer.moved,
+                )
+                feeds[partition] = (fence, asyncio.create_task(feed.run()))
+
+
+async def _end(feeds: dict[int, tuple[Fence, asyncio.Task[None]]], partitions: Sequence[int]) -> None:
+    """Cancel these feeds. At any moment this is safe: a transaction is whole or has no effect."""
+    ended = [feeds.pop(partition)[1] for partition in partitions if partition in feeds]
+    for task in ended:
+        task.cancel()
+    await asyncio.gather(*ended, return_exceptions=True)

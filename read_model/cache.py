@@ -1,0 +1,122 @@
+"""The Redis side of the read model: reading views, and where they are.
+
+    cc:{epoch}:{projection}:generation                   the generation being served
+    cc:{epoch}:{projection}:g{N}:p{partition}:meta       which key set is complete, and its position
+    …:{key set}:views                                    view → position at which it last changed
+    …:{key set}:v:{view}                                 the view: a hash, with the same position in field `@`
+
+Every answer carries the position it was built from. Whatever is missing, half built, evicted, foreign or
+damaged is answered with None, and the question goes to the SQL twin; the worker mends it meanwhile.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis.exceptions
+from prometheus_client import Counter
+from redis.asyncio import Redis
+
+CHANGED_AT = "@"
+"""The field of every view that says at which position it last changed."""
+
+_REQUESTS = Counter("ccontrol_cache_requests", "Questions asked of a Redis view", ["cache", "result"])
+
+# One script, so that the position and the fields belong together. The keys it finds on its way are not known
+# beforehand; none of them leaves the epoch and projection it was called for.
+_READ = """
+local generation = redis.pcall('GET', KEYS[1])
+if type(generation) ~= 'string' then return false end
+local prefix = ARGV[1] .. ':g' .. generation .. ':p' .. ARGV[2] .. ':'
+local keys = redis.pcall('HGET', prefix .. 'meta', 'live')
+if type(keys) ~= 'string' then return false end
+local position = redis.pcall('HGET', prefix .. 'meta', 'at:' .. keys)
+if type(position) ~= 'string' then return false end
+local view = prefix .. keys .. ':v:' .. ARGV[3]
+local known = redis.pcall('HGET', prefix .. keys .. ':views', ARGV[3])
+local seen = redis.pcall('HGET', view, '@')
+if type(known) == 'table' or known ~= seen then
+    redis.pcall('DEL', prefix .. 'meta')
+    return false
+end
+if #ARGV == 3 then return {position, redis.call('HGETALL', view)} end
+local found = {}
+for i = 4, #ARGV do
+    local value = redis.call('HGET', view, ARGV[i])
+    if value then
+        found[#found + 1] = ARGV[i]
+        found[#found + 1] = value
+    end
+end
+return {position, found}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The fields of a view, and the position of the log they were built from."""
+
+    position: int
+    fields: Mapping[str, str]
+
+
+class Views:
+    """Reads Redis views. `patience_seconds` is how long Redis may take before SQL is asked instead."""
+
+    def __init__(self, client: "Redis", epoch: int, *, patience_seconds: float = 0.25) -> None:
+        self._client = client
+        self._epoch = epoch
+        self._patience = patience_seconds
+        self._read: Any = client.register_script(_READ)
+
+    async def read(
+        self,
+        projection: str,
+        partition: int,
+        view: str,
+        *,
+        at_least: int = 0,
+        fields: Sequence[str] = (),
+    ) -> View | None:
+        """A view that is at least as new as `at_least`, whole or some fields of it; else None: ask SQL."""
+        root = root_key(self._epoch, projection)
+        try:
+            async with asyncio.timeout(self._patience):
+                answer = await self._read(
+                    keys=[generation_key(self._epoch, projection)], args=[root, partition, view, *fields]
+                )
+        except (redis.exceptions.RedisError, OSError, TimeoutError):
+            _REQUESTS.labels(projection, "down").inc()
+            return None
+        if answer is None:
+            _REQUESTS.labels(projection, "miss").inc()
+            return None
+        position, flat = answer
+        if int(position) < at_least:
+            _REQUESTS.labels(projection, "behind").inc()
+            return None
+        texts = [_text(item) for item in cast(list[Any], flat)]
+        found = dict(zip(texts[::2], texts[1::2], strict=True))
+        found.pop(CHANGED_AT, None)
+        _REQUESTS.labels(projection, "hit").inc()
+        return View(int(position), found)
+
+
+def root_key(epoch: int, projection: str) -> str:
+    """What every key of a projection begins with."""
+    return f"cc:{epoch}:{projection}"
+
+
+def generation_key(epoch: int, projection: str) -> str:
+    """The key that names the generation being served."""
+    return f"{root_key(epoch, projection)}:generation"
+
+
+def partition_key(epoch: int, projection: str, generation: int, partition: int) -> str:
+    """What the keys of one partition of one generation begin with, up to and with the colon."""
+    return f"{root_key(epoch, projection)}:g{generation}:p{partition}:"
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,184 @@
+"""Read your own writes: wait until projections have folded what the reader already knows of.
+
+A checkpoint is a completed prefix, so it only has to reach the position of the reader's token. Checkpoints
+are remembered in memory, so usually nothing is asked at all. Who has to wait is woken by a notification, and
+looks every 20 ms in case one was lost.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+import psycopg
+from prometheus_client import Histogram
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+_CHANNEL = "ccontrol_checkpoints"
+_EVERY_PARTITION = "*"
+_POLL_SECONDS = 0.02
+_RECONNECT_SECONDS = 0.5
+
+_WAITS = Histogram(
+    "ccontrol_consistency_wait_seconds",
+    "Waiting for projections to reach a token",
+    ["outcome"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5),
+)
+
+_CHECKPOINTS = """
+SELECT p.name, c.position,
+        CASE WHEN p.paused THEN 'paused'
+             WHEN EXISTS (SELECT FROM read.failures f WHERE f.projection = p.name
+                             AND f.partition = c.partition AND f.resolved_at IS NULL) THEN 'failed'
+             ELSE 'running' END
+    FROM read.projections p
+    JOIN read.checkpoints c ON c.projection = p.name AND c.generation = p.generation
+    WHERE c.partition = :partition
+"""
+
+State = Literal["fresh", "behind", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How far the projections of a question are. `behind` names those that hold it up."""
+
+    positions: Mapping[str, int]
+    fresh: bool
+    state: State
+    behind: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    position: int
+    state: str
+
+
+class UnknownProjections(LookupError):
+    """A question names projections that are not registered."""
+
+
+class Freshnesses:
+    """The checkpoints as this process knows them. `start` before use, `stop` at the end."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._known: dict[int, dict[str, _Checkpoint]] = {}
+        self._moved: dict[int, asyncio.Event] = {}
+        self._listening: asyncio.Task[None] | None = None
+        self._looking: dict[int, asyncio.Task[dict[str, _Checkpoint]]] = {}
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        self._listening = asyncio.create_task(self._listen())
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._listening is not None:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+
+    async def wait(
+        self, projections: Sequence[str], partition: int, position: int, *, timeout_seconds: float = 1.0
+    ) -> Freshness:
+        """Return when all are at `position`, when one of them is stopped short of it, or when time is up."""
+        begun = time.monotonic()
+        found = self._judge(self._known.get(partition, {}), projections, position)
+        if found is not None and found.fresh:
+            _WAITS.labels("fast").observe(0.0)
+            return found
+        deadline = begun + timeout_seconds
+        while True:
+            moved = self._moved.setdefault(partition, asyncio.Event())
+            moved.clear()
+            found = self._judge(await self._look(partition), projections, position)
+            if found is None:
+                raise UnknownProjections(", ".join(projections))
+            remaining = deadline - time.monotonic()
+            if found.fresh or found.state == "stopped" or remaining <= 0:
+                outcome = {"fresh": "waited", "stopped": "stopped", "behind": "timeout"}[found.state]
+                _WAITS.labels(outcome).observe(time.monotonic() - begun)
+                return found
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(_POLL_SECONDS, remaining)):
+                    await moved.wait()
+
+    def _judge(
+        self, known: Mapping[str, _Checkpoint], projections: Sequence[str], position: int
+    ) -> Freshness | None:
+        try:
+            checkpoints = {name: known[name] for name in projections}
+        except KeyError:
+            return None
+        positions = {name: checkpoint.position for name, checkpoint in checkpoints.items()}
+        behind = tuple(name for name, at in positions.items() if at < position)
+        if not behind:
+            return Freshness(positions, True, "fresh")
+        stopped = any(checkpoints[name].state != "running" for name in behind)
+        return Freshness(positions, False, "stopped" if stopped else "behind", behind)
+
+    async def _look(self, partition: int) -> dict[str, _Checkpoint]:
+        """Ask the database; whoever asks at the same time shares the answer."""
+        task = self._looking.get(partition)
+        if task is None:
+            task = asyncio.create_task(self._ask(partition))
+            self._looking[partition] = task
+            task.add_done_callback(lambda _: self._looking.pop(partition, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, partition: int) -> dict[str, _Checkpoint]:
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(text(_CHECKPOINTS), {"partition": partition})).all()
+        self._known[partition] = {name: _Checkpoint(position, state) for name, position, state in rows}
+        return self._known[partition]
+
+    async def _listen(self) -> None:
+        url = make_url(self._engine.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        while True:
+            # What was missed while nobody listened is forgotten rather than trusted.
+            self._known.clear()
+            try:
+                connection = await psycopg.AsyncConnection.connect(
+                    url, autocommit=True, application_name="ccontrol-freshness", connect_timeout=5
+                )
+                async with connection:
+                    await connection.execute(f"LISTEN {_CHANNEL}")
+                    self._known.clear()
+                    async for notification in connection.notifies():
+                        self._hear(notification.payload)
+            except (psycopg.Error, OSError, SQLAlchemyError):
+                pass
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+    def _hear(self, payload: str) -> None:
+        if payload == _EVERY_PARTITION:
+            self._known.clear()
+            partitions = list(self._moved)
+        else:
+            partitions = [int(partition) for partition in payload.split(",") if partition]
+        for partition in partitions:
+            if partition in self._moved:
+                self._moved[partition].set()
+
+
+async def positions_in(
+    connection: AsyncConnection, projections: Sequence[str], partition: int
+) -> dict[str, int]:
+    """The positions of projections as the snapshot of this very transaction has them."""
+    rows = await connection.execute(
+        text(
+            "SELECT p.name, c.position FROM read.projections p JOIN read.checkpoints c "
+            "ON c.projection = p.name AND c.generation = p.generation "
+            "WHERE c.partition = :partition AND p.name = ANY(:names)"
+        ),
+        {"partition": partition, "names": list(projections)},
+    )
+    return {name: position for name, position in rows.all()}  # noqa: C416  # Row is no pair to mypy
