@@ -30,6 +30,7 @@ from write_model.dispatch.outcome import (
     plain,
     receipt_of,
 )
+from write_model.dispatch.scout import scout
 from write_model.dispatch.workspace import StateCache, Workspace
 from write_model.message import (
     Command,
@@ -127,6 +128,8 @@ class Dispatcher:
         known = await self._store.command_records(company_id, actor_id, keys) if len(items) > 1 else {}
         for attempt in range(ATTEMPTS_MAX):
             workspace = self._workspace(company_id)
+            if len(items) > 1:
+                await scout(workspace, [item for item in items if item[1].idempotency_key not in known])
             outcomes, decided = await self._decide_all(workspace, items, known, atomic=atomic)
             refused = any(isinstance(outcome, Refused) for outcome in outcomes)
             if refused:

@@ -7,7 +7,7 @@ are never changed: the first event recorded on a stream makes a copy of its stat
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -117,6 +117,20 @@ class Workspace:
         now = await self._store.versions(self._company_id, list(self._found))
         return {stream for stream, version in self._found.items() if now.get(stream, 0) != version}
 
+    async def prefetch(self, kinds: Mapping[UUID, type[State]]) -> None:
+        """Find streams of any kind in one round trip."""
+        await self._find(kinds)
+
+    def finds(self, stream: UUID) -> State | None:
+        """The state of a stream if it is known without asking the store."""
+        if stream not in self._found:
+            cached = self._cache.get(stream)
+            if cached is None:
+                return None
+            self._found[stream] = cached.version
+            self._left[stream] = cached
+        return self._left[stream].state
+
     # --- Streams ---
 
     @property
@@ -132,7 +146,7 @@ class Workspace:
     async def load_all(self, state: type[S], keys: Sequence[UUID | str]) -> list[S]:
         """Several streams of one kind in one round trip, in the order of `keys`."""
         streams = [stream_id_of(self._company_id, state.kind, key) for key in keys]
-        await self._find(state, streams)
+        await self._find(dict.fromkeys(streams, state))
         loaded = []
         for stream in streams:
             self._current.read.add(stream)
@@ -196,22 +210,13 @@ class Workspace:
             raise LookupError("the stream was not loaded")
         return item
 
-    async def _find(self, state: type[State], streams: Sequence[UUID]) -> None:
-        missing = []
-        for stream in dict.fromkeys(streams):
-            if stream in self._found:
-                continue
-            cached = self._cache.get(stream)
-            if cached is None:
-                missing.append(stream)
-            else:
-                self._found[stream] = cached.version
-                self._left[stream] = cached
+    async def _find(self, kinds: Mapping[UUID, type[State]]) -> None:
+        missing = [stream for stream in kinds if self.finds(stream) is None]
         if not missing:
             return
         stored = await self._store.read_streams(self._company_id, missing)
         for stream in missing:
-            item = Versioned(state(), 0)
+            item = Versioned(kinds[stream](), 0)
             for recorded in stored.get(stream, ()):
                 item.state.apply(recorded.event)
                 item.version = recorded.version
