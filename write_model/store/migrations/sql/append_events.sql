@@ -26,6 +26,7 @@ SET jit = off  -- compiling a plan took longer than everything else in here
 -- Plans are kept for the life of a connection, and may have been made while the tables were empty, when
 -- reading them whole looked cheap. Everything here is found by key.
 SET enable_seqscan = off SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_head_at timestamptz;
