@@ -1,0 +1,1 @@
+"""Whom the company trades with, from events to rows."""

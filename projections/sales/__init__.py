@@ -1,0 +1,1 @@
+"""What was sold, from events to rows."""

@@ -1,0 +1,1 @@
+"""What is in the accounts, from events to rows."""

@@ -1,0 +1,1 @@
+"""Whom the company trades with, as answers."""

@@ -1,0 +1,121 @@
+"""Given events, then rows: folds what a company recorded through the real lanes, and asks the questions.
+
+books.fold(company)
+books.ask(sales, limit=10)
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from projections.bookkeeping import ensure
+from projections.catalogue import PROJECTIONS
+from projections.connections import connect, open_pool
+from projections.lane import Fence, Follower, Lane
+from projections.redis_lane import RedisLane
+from projections.roster import Catalogue
+from projections.sql_lane import SqlLane
+from read_model.cache import Views
+from read_model.database import open_engine, reading
+from tests.scenario import Company
+from write_model.message import Recorded
+
+A = TypeVar("A")
+
+EPOCH = 1
+PARTITION = 0
+FIRST_MOMENT = datetime(2026, 11, 1, 12, tzinfo=UTC)
+_OWNER = "tests"
+
+
+def moment(position: int) -> datetime:
+    """When the event at this position was recorded: one a minute."""
+    return FIRST_MOMENT + timedelta(minutes=position)
+
+
+class Books:
+    """Every projection of the catalogue over one database and one Redis."""
+
+    def __init__(self, database_url: str, redis_url: str) -> None:
+        self._database_url = database_url
+        self._redis_url = redis_url
+        self._followers: dict[str, list[Follower]] = {}
+        self._runner = asyncio.Runner()
+        self._folded = 0
+        self._company_id = UUID(int=0)
+
+    def __enter__(self) -> "Books":
+        self._runner.run(self._open())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._runner.run(self._close())
+        self._runner.close()
+
+    def fold(self, company: Company, *, page: int = 1000) -> None:
+        """Fold what is new in the company's log, so many events at a time."""
+        self._company_id = company.id
+        log = [replace(item, recorded_at=moment(item.position)) for item in company.store.log]
+        new = log[self._folded :]
+        for start in range(0, len(new), page):
+            self._runner.run(self._apply(new[start : start + page]))
+        self._folded = len(log)
+
+    def ask(self, question: Callable[..., Awaitable[A]], *arguments: Any, **filters: Any) -> A:
+        """Ask one of the read model's questions about the company folded last."""
+
+        async def asked() -> A:
+            async with reading(self._engine, self._company_id) as connection:
+                return await question(connection, self._company_id, *arguments, **filters)
+
+        return self._runner.run(asked())
+
+    def ask_redis(self, question: Callable[..., Awaitable[A]], *arguments: Any) -> A:
+        """The same of Redis, which must know all that was folded."""
+
+        async def asked() -> A:
+            views = Views(self._client, EPOCH, patience_seconds=5)
+            return await question(views, PARTITION, self._company_id, *arguments, at_least=self._folded)
+
+        return self._runner.run(asked())
+
+    async def _open(self) -> None:
+        await ensure(self._database_url)
+        catalogue = Catalogue(PROJECTIONS)
+        connection = await connect(self._database_url)
+        async with connection:
+            await catalogue.register(connection, [PARTITION])
+            for lane in ("sql", "redis"):
+                await connection.execute(
+                    "INSERT INTO read.leases (partition, lane, owner, epoch) VALUES (%s, %s, %s, 1)",
+                    (PARTITION, lane, _OWNER),
+                )
+        self._pool = open_pool(self._database_url, size=2)
+        await self._pool.open()
+        self._client: Redis = Redis.from_url(self._redis_url)
+        self._engine = open_engine(self._database_url, pool_size=1)
+        self._lanes: dict[str, Lane] = {
+            "sql": SqlLane(self._pool),
+            "redis": RedisLane(self._client, self._pool, EPOCH),
+        }
+        for name, folder in catalogue.folders.items():
+            lane = catalogue.kinds[name].lane
+            fence = Fence(lane, PARTITION, _OWNER, 1)
+            self._followers.setdefault(lane, []).append(Follower(folder, 1, PARTITION, fence))
+        for name, lane_ in self._lanes.items():
+            await lane_.locate(self._followers[name], 0)
+
+    async def _apply(self, events: Sequence[Recorded]) -> None:
+        for name, lane in self._lanes.items():
+            for follower in self._followers[name]:
+                await lane.apply(follower, events, at_head=True)
+
+    async def _close(self) -> None:
+        await self._engine.dispose()
+        await self._client.aclose()
+        await self._pool.close()
