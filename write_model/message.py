@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, dataclass_transform
 from uuid import UUID, uuid5
 
@@ -237,6 +238,8 @@ class State:
 S = TypeVar("S", bound=State)
 
 
+# A decision names the same streams several times over, and hashing is most of what naming costs.
+@lru_cache(maxsize=65_536)
 def stream_id_of(company_id: UUID, kind: str, key: UUID | str) -> UUID:
     """The stream of one thing of one company. Derived from the company: nobody can name another's stream."""
     return uuid5(company_id, f"{kind}/{key}")

@@ -183,7 +183,8 @@ class Workspace:
             item = work.written.get(stream)
             if item is None:
                 seen = self._seen(stream)
-                item = work.written[stream] = Versioned(copy.deepcopy(seen.state), seen.version)
+                own = copy.deepcopy(seen.state) if seen.version else state()
+                item = work.written[stream] = Versioned(own, seen.version)
             item.state.apply(event)
             item.version += 1
             work.events.append(
