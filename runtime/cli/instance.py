@@ -1,0 +1,120 @@
+"""Which installation this command line talks to, and what it may use of it.
+
+CCONTROL_URL, CCONTROL_TOKEN   another machine, over HTTP only (with DATABASE_URL the database too)
+CCONTROL_STATE                 the folder of an installation on this machine, `.ccontrol` unless said
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime.cli.outcome import unreachable, usage
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
+
+_STATE_DEFAULT = Path(".ccontrol")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to sign in; `company_id` is where one works unless said otherwise."""
+
+    email: str
+    password: str
+    company_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Where an installation is. `token` stands instead of a login when it is remote."""
+
+    url: str
+    token: str | None
+    login: Login | None
+
+
+def state_folder() -> Path:
+    """The folder of the installation on this machine."""
+    return Path(os.environ.get("CCONTROL_STATE") or _STATE_DEFAULT)
+
+
+def find() -> Instance:
+    """The installation to talk to over HTTP."""
+    url, token = os.environ.get("CCONTROL_URL"), os.environ.get("CCONTROL_TOKEN")
+    if url:
+        if not token:
+            raise usage("CCONTROL_URL is set, but CCONTROL_TOKEN is not: give an access token or API key")
+        return Instance(url.rstrip("/"), token, None)
+    described = description()
+    if token:
+        return Instance(described["url"], token, None)
+    login = first_login()
+    if login is None:
+        raise usage(f"{state_folder()} has no first_login.json to sign in with", "set CCONTROL_TOKEN instead")
+    return Instance(described["url"], None, login)
+
+
+def first_login() -> Login | None:
+    """The owner that the first start made, if this is the machine it was made on."""
+    if os.environ.get("CCONTROL_URL"):
+        return None
+    found = _json(state_folder() / "first_login.json")
+    return None if found is None else Login(found["email"], found["password"], found["company_id"])
+
+
+def description() -> dict[str, Any]:
+    """What the running installation on this machine says of itself."""
+    folder = state_folder()
+    if not folder.is_dir():
+        raise usage(
+            f"there is no installation in {folder}",
+            "start one with ./run, or say where it is with CCONTROL_STATE or CCONTROL_URL",
+        )
+    found = _json(folder / "instance.json")
+    if found is None:
+        raise unreachable(f"nothing is running on {folder}", "start it with ./run")
+    return found
+
+
+def database_url() -> str:
+    """The database, for commands that read the log itself."""
+    given = os.environ.get("DATABASE_URL")
+    if given:
+        return given
+    _refuse_remote()
+    url: str = description()["database_url"]
+    return url
+
+
+def settings() -> "Settings":
+    """The settings of the installation, for commands that act with its own hands."""
+    if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
+        _refuse_remote()
+        described = description()
+        for name, key in (("DATABASE_URL", "database_url"), ("REDIS_URL", "redis_url")):
+            os.environ.setdefault(name, described[key])
+    os.environ.setdefault("CCONTROL_STATE", str(state_folder()))
+    from runtime.settings import Settings
+
+    return Settings()
+
+
+def _refuse_remote() -> None:
+    if os.environ.get("CCONTROL_URL"):
+        raise usage(
+            "this command needs the database itself, and CCONTROL_URL gives only its API",
+            "run it beside the database, with DATABASE_URL set",
+        )
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as failure:
+        raise usage(f"{path} cannot be read: {failure}") from None
+    return found

@@ -1,0 +1,142 @@
+"""The tree of commands, and how every one of them ends."""
+
+import sys
+import traceback
+import uuid
+from collections.abc import Sequence
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from runtime.cli import (
+    audit,
+    companies,
+    db,
+    events,
+    imports,
+    output,
+    processes,
+    projections,
+    reports,
+    serve,
+    users,
+    whoami,
+)
+from runtime.cli.outcome import Exit, Stop
+
+_HELP = """Control of a business, from the command line.
+
+\b
+Examples
+  ccontrol projections status            is every report up to date?
+  ccontrol audit verify                  does the history add up?
+  ccontrol report dre --period 2026-11   profit and loss of a month
+  ccontrol events tail --since 10m       what is happening
+  ccontrol import marketplace ./olist    bring in the orders of a marketplace
+
+\b
+Where it looks: CCONTROL_URL and CCONTROL_TOKEN, else the folder CCONTROL_STATE (.ccontrol).
+Exit codes: 0 done, 1 found what it looks for, 2 usage, 3 not found, 4 not allowed, 5 conflict,
+6 unreachable, 7 integrity violation, 8 partly done, 9 refused for safety, 70 internal, 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="ccontrol",
+    help=_HELP,
+    add_completion=False,
+    no_args_is_help=True,
+    # Plain help: importing rich would take longer than everything else together.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (serve, db, imports, projections, events, audit, reports, companies, users):
+    app.add_typer(group.app)
+app.command("ps")(processes.ps)
+app.command("whoami")(whoami.whoami)
+app.command("version")(whoami.version)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns its exit code, whatever happens."""
+    try:
+        ended = app(args=list(arguments), prog_name="ccontrol", standalone_mode=False)
+        sys.stdout.flush()
+        return ended if isinstance(ended, int) else Exit.DONE
+    except Stop as stop:
+        return _stopped(stop, arguments)
+    except TyperException as mistake:
+        return _stopped(Stop(Exit.USAGE, "usage", mistake.format_message(), _help_hint(arguments)), arguments)
+    except (KeyboardInterrupt, Abort):
+        output.note("interrupted; nothing was left half done, run it again to go on")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has had enough (`| head`); the interpreter must not try to flush again.
+        sys.stdout = None
+        return Exit.DONE
+    except Exception as failure:  # noqa: BLE001 - the last one who can still say something
+        return _stopped(_translated(failure), arguments)
+
+
+def _stopped(stop: Stop, arguments: Sequence[str]) -> int:
+    """A sentence for people; the JSON object too for a script that asked for it."""
+    if _wants_json(arguments):
+        output.line(output.envelope(_command(arguments), {}, ok=False, diagnostics=[stop.diagnostic()]))
+    output.note(stop.message)
+    if stop.hint:
+        output.note(f"hint: {stop.hint}")
+    return stop.exit_code
+
+
+def _translated(failure: Exception) -> Stop:
+    """A failure of something we depend on, or our own fault with a report id."""
+    for kind in type(failure).__mro__:
+        # By name: importing the driver to ask would load it for every command.
+        if f"{kind.__module__}.{kind.__qualname__}" in _UNREACHABLE:
+            return Stop(
+                Exit.UNREACHABLE,
+                "unreachable",
+                "the database does not answer",
+                "is it running? start it with ./run",
+            )
+    report_id = uuid.uuid4().hex[:12]
+    sys.stderr.write("".join(traceback.format_exception(failure)))
+    return Stop(Exit.INTERNAL, "internal", f"internal error, report id {report_id}: {type(failure).__name__}")
+
+
+_UNREACHABLE = frozenset(
+    {
+        "psycopg.OperationalError",
+        "psycopg.errors.OperationalError",
+        "sqlalchemy.exc.OperationalError",
+        "psycopg_pool.PoolTimeout",
+        "write_model.store.append.StoreUnavailable",
+        "write_model.store.append.StoreBusy",
+        "redis.exceptions.ConnectionError",
+        "httpx2.ConnectError",
+    }
+)
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    # The import promises one last line of its own shape instead.
+    if list(arguments[:1]) == ["import"]:
+        return False
+    pairs = zip(arguments, (*arguments[1:], ""), strict=True)
+    return any(
+        (name in ("-o", "--output") and value == "json") or name in ("-ojson", "--output=json")
+        for name, value in pairs
+    )
+
+
+def _command(arguments: Sequence[str]) -> str:
+    words = []
+    for argument in arguments[:2]:
+        if argument.startswith("-"):
+            break
+        words.append(argument)
+    return ".".join(words)
+
+
+def _help_hint(arguments: Sequence[str]) -> str:
+    return f"ccontrol {_command(arguments).replace('.', ' ')} --help".replace("  ", " ")

@@ -1,0 +1,23 @@
+"""`ccontrol serve`: the long-running processes, in the foreground."""
+
+import typer
+
+app = typer.Typer(name="serve", help="Run one process in the foreground.", no_args_is_help=True)
+
+
+@app.command()
+def api() -> int:
+    """The HTTP API. DATABASE_URL, REDIS_URL and CCONTROL_STATE say where everything is."""
+    from runtime.api_process import main
+    from runtime.settings import Settings
+
+    return main(Settings())
+
+
+@app.command()
+def projector() -> int:
+    """The worker that keeps the read models up to date."""
+    from runtime.projector_process import main
+    from runtime.settings import Settings
+
+    return main(Settings())
