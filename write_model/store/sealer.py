@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import AsyncConnection
 
 from write_model.store.connections import SEALER, connect
-from write_model.store.personal_data import KeyRing
 from write_model.store.sealing import key_id_of, public_bytes, statement
 
 EVENTS_MAX = 1_000
@@ -56,11 +56,11 @@ class Checkpoint:
 
 
 class Sealer:
-    """Signs with the key of the key ring. Acts as the role `ccontrol_sealer`, which reads no event."""
+    """Signs with the key it is given. Acts as the role `ccontrol_sealer`, which reads no event."""
 
-    def __init__(self, url: str, keyring: KeyRing, now: Callable[[], datetime]) -> None:
+    def __init__(self, url: str, key: Ed25519PrivateKey, now: Callable[[], datetime]) -> None:
         self._url = url
-        self._key = keyring.sealing_key()
+        self._key = key
         self._now = now
         self._public_key = public_bytes(self._key)
         self.key_id = key_id_of(self._public_key)
