@@ -61,12 +61,25 @@ async def require(request: Request, permission: str) -> Caller:
     return caller
 
 
+class Requires:
+    """The gate of a route that reads no projection: a dependency that knows its permission."""
+
+    __slots__ = ("permission",)
+
+    def __init__(self, permission: str) -> None:
+        self.permission = permission
+
+    async def __call__(self, request: Request) -> Caller:
+        """The caller, if they may."""
+        return await require(request, self.permission)
+
+
 async def authenticate(request: Request) -> Caller:
     """Who is asking, and in which company; remembered for the rest of the request."""
     found: Caller | None = getattr(request.state, "caller", None)
     if found is None:
         user, memberships, default = await signed_in(request)
-        membership = _chosen(request, memberships, default)
+        membership = chosen_membership(request, memberships, default)
         found = request.state.caller = Caller(
             user_id=user.user_id,
             display_name=user.display_name,
@@ -115,7 +128,10 @@ def _bearer(request: Request) -> str:
     return token
 
 
-def _chosen(request: Request, memberships: tuple[Membership, ...], default: UUID | None) -> Membership:
+def chosen_membership(
+    request: Request, memberships: tuple[Membership, ...], default: UUID | None
+) -> Membership:
+    """The company to work in: the one `Ccontrol-Company` names, else the token's own."""
     named = request.headers.getlist("ccontrol-company")
     wanted = default
     if named:
@@ -134,4 +150,13 @@ def _chosen(request: Request, memberships: tuple[Membership, ...], default: UUID
     return memberships[0]
 
 
-__all__ = ["EVERYONE", "Caller", "authenticate", "require", "signed_in", "unauthenticated", "zone"]
+__all__ = [
+    "EVERYONE",
+    "Caller",
+    "Requires",
+    "authenticate",
+    "require",
+    "signed_in",
+    "unauthenticated",
+    "zone",
+]

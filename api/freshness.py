@@ -12,7 +12,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from time import monotonic
 from uuid import UUID
 
 from starlette.requests import Request
@@ -133,35 +132,32 @@ async def bring_up_to_date(
 ) -> dict[str, str]:
     """Wait until the projections show what was asked for; returns the headers that say how it went."""
     headers = {"Consistency": "fresh"}
-    if asked.preferences is not _NO_PREFERENCES and asked.preferences.applied:
-        headers["Preference-Applied"] = asked.preferences.applied
-    known = services.freshness
-    behind = [name for name in projections if known.position(name, partition) < asked.position]
-    if not behind:
+    preferences = asked.preferences
+    if preferences.applied:
+        headers["Preference-Applied"] = preferences.applied
+    if not asked.position or not projections:
+        return headers
+    seconds = preferences.wait_seconds
+    found = await services.freshness.wait(
+        projections,
+        partition,
+        asked.position,
+        timeout_seconds=_WAIT_DEFAULT_SECONDS if seconds is None else seconds,
+    )
+    if found.fresh:
         return headers
     if asked.position > await services.store.head(partition):
         # Newer than anything recorded: it speaks of a history that is no more.
         raise Problem("store-epoch-changed")
-    preferred = asked.preferences.wait_seconds
-    deadline = monotonic() + (_WAIT_DEFAULT_SECONDS if preferred is None else preferred)
-    for name in behind:
-        # All of them within one deadline. A stopped one is not waited for at all.
-        left = max(deadline - monotonic(), 0.0)
-        if known.is_stopped(name, partition) or not await known.wait(name, partition, asked.position, left):
-            if not asked.preferences.lenient:
-                raise _behind(name, asked, partition, services)
-            headers["Consistency"] = "stale"
-            break
+    if not preferences.lenient:
+        late = found.behind[0]
+        raise Problem(
+            "projection-behind",
+            headers={"Retry-After": "1"},
+            projection=late,
+            wanted=asked.position,
+            have=found.positions[late],
+            state=found.state,
+        )
+    headers["Consistency"] = "stale"
     return headers
-
-
-def _behind(name: str, asked: Asked, partition: int, services: Services) -> Problem:
-    stopped = services.freshness.is_stopped(name, partition)
-    return Problem(
-        "projection-behind",
-        headers={"Retry-After": "1"},
-        wanted=asked.position,
-        have=services.freshness.position(name, partition),
-        projection=name,
-        state="stopped" if stopped else "behind",
-    )

@@ -25,12 +25,15 @@ from fastapi import Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import cursors
+from api.accepts import JSON, require_format
 from api.auth import Caller, authenticate, require
 from api.freshness import Asked, asked_of, bring_up_to_date
 from api.problems import Problem
 from api.services import Services, services_of
 from api.shapes import AsOf, Page, PageMark
+from read_model.cache import Views
 from read_model.database import reading as snapshot
+from read_model.freshness import positions_in
 from write_model.values.dates import parse_date
 from write_model.values.invalid import Invalid
 
@@ -52,7 +55,7 @@ class Reading:
     company_id: UUID
     partition: int
     connection: AsyncConnection
-    cache: Any | None
+    cache: Views | None
     language: str
     user: Caller
     as_of: AsOf
@@ -64,33 +67,35 @@ class Reading:
 class Reads:
     """The gate of one route: a dependency that knows its projections and its permission."""
 
-    __slots__ = ("permission", "projections")
+    __slots__ = ("formats", "permission", "projections")
 
-    def __init__(self, projections: tuple[str, ...], permission: str) -> None:
+    def __init__(self, projections: tuple[str, ...], permission: str, formats: tuple[str, ...]) -> None:
         self.projections = projections
         self.permission = permission
+        self.formats = formats
 
     async def __call__(self, request: Request, response: Response) -> AsyncIterator[Reading]:
         """Admit, wait, open the snapshot; the headers say what was read."""
         services = services_of(request)
         caller = await require(request, self.permission)
+        require_format(request, self.formats)
         refuse_unknown_parameters(request)
         partition = services.store.partition_of(caller.company_id)
         asked: Asked = asked_of(request, caller.company_id, services)
-        headers = await bring_up_to_date(asked, self.projections, partition, services)
-        # Before the snapshot opens, so it shows at least this.
-        positions = {name: services.freshness.position(name, partition) for name in self.projections}
-        response.headers.update(headers)
-        response.headers["Projection-Position"] = ", ".join(f"{n}={p}" for n, p in positions.items())
-        position = min(positions.values(), default=0)
-        response.headers["Consistency-Token"] = asked.token_after(position, services)
+        response.headers.update(await bring_up_to_date(asked, self.projections, partition, services))
         now = services.clock()
         async with snapshot(services.engine, caller.company_id) as connection:
+            positions = (
+                await positions_in(connection, self.projections, partition) if self.projections else {}
+            )
+            position = min(positions.values(), default=0)
+            response.headers["Projection-Position"] = ", ".join(f"{n}={p}" for n, p in positions.items())
+            response.headers["Consistency-Token"] = asked.token_after(position, services)
             yield Reading(
                 company_id=caller.company_id,
                 partition=partition,
                 connection=connection,
-                cache=services.cache,
+                cache=services.views,
                 language=caller.language,
                 user=caller,
                 as_of=AsOf(position=position, at=now),
@@ -100,9 +105,9 @@ class Reads:
             )
 
 
-def reads(*projections: str, permission: str) -> Reads:
-    """Declare what a route reads and who may ask; use it as a dependency."""
-    return Reads(projections, permission)
+def reads(*projections: str, permission: str, formats: tuple[str, ...] = (JSON,)) -> Reads:
+    """Declare what a route reads, who may ask, and the formats it answers in; use it as a dependency."""
+    return Reads(projections, permission, formats)
 
 
 # --- parameters ---------------------------------------------------------------------------------------

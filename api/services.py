@@ -1,6 +1,6 @@
 """What the doors are given by whoever starts them; nothing here is found by itself."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
 if TYPE_CHECKING:
+    from read_model.cache import Views
+    from read_model.freshness import Freshnesses
     from write_model.dispatch import Dispatcher
     from write_model.store.store import Store
 
@@ -24,41 +26,12 @@ class Ids(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lag:
-    """How far one projection is behind the log, over all partitions."""
-
-    name: str
-    lag_events: int
-    lag_seconds: float
-    state: str
-
-
-class Freshness(Protocol):
-    """How far the projections have come."""
-
-    def position(self, projection: str, partition: int) -> int:
-        """The last known checkpoint, from memory: never ahead of what a new snapshot shows."""
-        ...
-
-    def is_stopped(self, projection: str, partition: int) -> bool:
-        """Whether waiting for it is in vain."""
-        ...
-
-    async def wait(self, projection: str, partition: int, position: int, timeout_seconds: float) -> bool:
-        """Until the checkpoint reaches the position: True; False when time is up or it is stopped."""
-        ...
-
-    async def lags(self) -> Sequence[Lag]:
-        """Every projection's distance from the log."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Everything the doors need, made once per process.
 
     `engine` is of the application's role, bound by row level security; it serves queries and sign-in.
-    `cache` holds the Redis views and the attempts to sign in; without it both live without Redis.
+    `projections` names those that must be there before queries can be answered.
+    `views` are the Redis views of the read model and `redis` the client; without them the doors work too.
     `token_keys` sign access tokens: the first signs, all verify. `door_secret` keys the consistency tokens
     and the cursors, so it is the same in every process of an installation.
     """
@@ -66,14 +39,14 @@ class Services:
     store: "Store"
     dispatcher: "Dispatcher"
     engine: AsyncEngine
-    freshness: Freshness
+    freshness: "Freshnesses"
     projections: frozenset[str]
     token_keys: Sequence[Ed25519PrivateKey]
     door_secret: bytes
     clock: Callable[[], datetime]
     ids: Ids
-    cache: Any | None = None
-    checks: Mapping[str, Callable[[], Any]] | None = None
+    views: "Views | None" = None
+    redis: Any | None = None
 
 
 def services_of(connection: HTTPConnection) -> Services:

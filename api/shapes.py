@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -69,3 +69,70 @@ class Page(Shape, Generic[Row]):
     data: Sequence[Row]
     page: PageMark
     as_of: AsOf
+
+
+# --- the answers of commands, and problems: for the documentation; both are written without pydantic ---
+
+
+class ResourceShape(Shape):
+    """What a command acted on."""
+
+    type: str
+    id: str | None
+    version: int
+    url: str | None
+
+
+class EventShape(Shape):
+    """An event a command recorded."""
+
+    id: str | None
+    type: str
+    schema_version: int
+    position: int | None
+    summary: str
+
+
+class LinkShape(Shape):
+    """Something that can be done next."""
+
+    method: str
+    href: str
+    title: str | None = None
+
+
+class CommandAnswer(Shape):
+    """What a command is answered with."""
+
+    command_id: str | None
+    resource: ResourceShape
+    events: list[EventShape]
+    state: dict[str, Any]
+    reverse: LinkShape | None = None
+    warnings: list[str]
+    dry_run: bool | None = None
+
+
+class FieldErrorShape(Shape):
+    """One field that cannot be taken."""
+
+    pointer: str
+    code: str
+    message: str
+    params: dict[str, str] | None = None
+
+
+class ProblemShape(Shape):
+    """RFC 9457: why a request was not done. Branch on `code`."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    retryable: bool
+    instance: str | None = None
+    request_id: str | None = None
+    params: dict[str, str] | None = None
+    errors: list[FieldErrorShape] | None = None
+    conflict: dict[str, int] | None = None
+    actions: list[LinkShape] | None = None

@@ -1,0 +1,69 @@
+"""Puts the doors together: `create_app(services)` is all a process needs.
+
+Routers of contexts are found by themselves: every module of this package that has a `router`. Nothing is
+connected here; whoever starts the process opens the store and the engine, and closes them.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from pkgutil import iter_modules
+
+from fastapi import FastAPI
+
+import api
+from api.commands import command_router, load_commands
+from api.door import Door
+from api.failures import add_failure_handlers
+from api.limits import Attempts
+from api.memberships import Directory
+from api.metrics import Metrics
+from api.openapi import document
+from api.passwords import PasswordChecker
+from api.queries import Reads
+from api.routes import gates_of, routes_of
+from api.services import Services
+from api.tokens import AccessTokens
+
+
+class UnknownProjection(LookupError):
+    """A route reads a projection that nobody keeps: it could never be fresh."""
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application, ready to serve."""
+    load_commands()
+    app = FastAPI(
+        title="CCONTROL-M",
+        version=version("ccontrol-m"),
+        description="A business control platform whose every number can say where it came from.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        # A path has one spelling; a redirect would lose the body of a command.
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    app.state.metrics = Metrics()
+    app.state.tokens = AccessTokens(services.token_keys)
+    app.state.directory = Directory(services.engine)
+    app.state.passwords = PasswordChecker()
+    app.state.sign_ins = Attempts(services.redis, name="sign-in")
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    add_failure_handlers(app)
+    app.include_router(command_router())
+    for module in iter_modules(api.__path__):
+        router = getattr(import_module(f"api.{module.name}"), "router", None)
+        if router is not None:
+            app.include_router(router)
+    _check(app, services)
+    app.add_middleware(Door, metrics=app.state.metrics, new_id=services.ids.new)
+    return app
+
+
+def _check(app: FastAPI, services: Services) -> None:
+    """Refuse to start with a route that could never answer."""
+    for route in routes_of(app):
+        for gate in gates_of(route):
+            unknown = set(gate.projections) - services.projections if isinstance(gate, Reads) else set()
+            if unknown:
+                raise UnknownProjection(f"{route.path} reads {', '.join(sorted(unknown))}")

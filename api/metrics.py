@@ -1,0 +1,62 @@
+"""What is counted at the doors. No label ever names a company, a person or a record."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from write_model.dispatch import Contended, Receipt, VersionMismatch
+
+# Around the goal of 100 ms.
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """The counters of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "http_server_request_duration_seconds",
+            "How long requests took.",
+            ("method", "route", "status"),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.commands = Counter(
+            "ccontrol_commands_total",
+            "Commands by what came of them.",
+            ("command", "outcome"),
+            registry=self.registry,
+        )
+        self.command_seconds = Histogram(
+            "ccontrol_command_duration_seconds",
+            "How long deciding and appending took.",
+            ("command",),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.events = Counter(
+            "ccontrol_events_appended_total", "Events recorded.", ("type",), registry=self.registry
+        )
+        self.conflicts = Counter(
+            "ccontrol_concurrency_conflicts_total",
+            "Commands that met a newer version.",
+            ("command", "resolved"),
+            registry=self.registry,
+        )
+        self.replays = Counter(
+            "ccontrol_idempotency_replays_total",
+            "Commands answered from the record.",
+            registry=self.registry,
+        )
+
+    def count_events(self, receipt: Receipt) -> None:
+        """What a command recorded; a replayed one recorded nothing."""
+        if receipt.replayed:
+            self.replays.inc()
+            return
+        for event in receipt.events:
+            self.events.labels(event.topic).inc()
+
+    def count_conflict(self, topic: str, error: Exception) -> None:
+        """A command that lost against another one."""
+        if isinstance(error, Contended | VersionMismatch):
+            self.conflicts.labels(topic, "false").inc()
