@@ -1,0 +1,104 @@
+"""The API process: opens what the doors need, serves, and closes it again."""
+
+import asyncio
+import hmac
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from redis.asyncio import Redis
+
+from api.app import create_app
+from api.services import Services
+from projections.catalogue import PROJECTIONS
+from read_model.cache import Views
+from read_model.database import open_engine
+from read_model.freshness import Freshnesses
+from runtime.logs import configure_logs
+from runtime.settings import Settings
+from runtime.wiring import SystemIds, open_store, system_clock
+
+
+def main(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; requests that are being answered are answered."""
+    configure_logs()
+    asyncio.run(_serve(settings))
+    return 0
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything the doors need, connected; closed at the end."""
+    key = _signing_key(settings)
+    engine = open_engine(settings.database_url)
+    # A view that Redis cannot give at once is answered by its SQL twin.
+    redis: Redis = Redis.from_url(settings.redis_url, socket_timeout=1, socket_connect_timeout=1)
+    freshness = Freshnesses(engine)
+    await freshness.start()
+    try:
+        async with open_store(settings) as (store, dispatcher):
+            yield Services(
+                store=store,
+                dispatcher=dispatcher,
+                engine=engine,
+                freshness=freshness,
+                projections=frozenset(projection.name for projection in PROJECTIONS),
+                token_keys=[key],
+                door_secret=_door_secret(key),
+                clock=system_clock,
+                ids=SystemIds(),
+                views=Views(redis, store.epoch),
+                redis=redis,
+            )
+    finally:
+        await freshness.stop()
+        await redis.aclose()
+        await engine.dispose()
+
+
+async def _serve(settings: Settings) -> None:
+    async with open_services(settings) as services:
+        config = uvicorn.Config(
+            create_app(services),
+            host=settings.host,
+            port=settings.port,
+            lifespan="off",
+            server_header=False,
+            date_header=False,
+            access_log=False,
+            log_config=None,
+            # Longer than a command may wait for its turn.
+            timeout_graceful_shutdown=10,
+        )
+        server = uvicorn.Server(config)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _stop, server)
+        # Not server.serve(): it raises the signal again after the graceful stop, past our clean-up.
+        await server._serve()
+
+
+def _stop(server: uvicorn.Server) -> None:
+    server.should_exit = True
+
+
+def _signing_key(settings: Settings) -> Ed25519PrivateKey:
+    key = load_pem_private_key(settings.tokens_key.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TypeError(f"{settings.tokens_key} is not an Ed25519 key")
+    return key
+
+
+def _door_secret(key: Ed25519PrivateKey) -> bytes:
+    """The same in every process of the installation, and of no use for signing."""
+    raw = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+    return hmac.digest(raw, b"ccontrol.door-secret", sha256)
