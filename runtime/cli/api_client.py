@@ -18,7 +18,8 @@ from runtime.cli.outcome import Exit, Stop, unreachable, usage
 _PAGE_ROWS = 200
 _PATIENCE_SECONDS = 120.0
 _LONGEST_PAUSE_SECONDS = 30.0
-_RETRIED = frozenset({429, 503})
+# Too many, not able now, and "the outcome is unknown".
+_RETRIED = frozenset({429, 503, 504})
 _EXITS = {401: Exit.DENIED, 403: Exit.DENIED, 404: Exit.NOT_FOUND, 409: Exit.CONFLICT, 412: Exit.CONFLICT}
 
 Parameters = Mapping[str, str]
@@ -38,6 +39,7 @@ class ApiClient:
         self._signing_in = threading.Lock()
         self._token = at.token
         self._seen = ""
+        self._has_answered = False
         self.company_id = at.login.company_id if at.login else ""
 
     def __enter__(self) -> "ApiClient":
@@ -67,9 +69,9 @@ class ApiClient:
         """One answer. Waits until it contains everything this client has written."""
         return self._answer(self._call("GET", path, parameters=parameters))
 
-    def post(self, path: str, body: bytes, *, key: str | None = None) -> dict[str, Any]:
-        """Send a JSON body. Safe to repeat when the command in it carries an idempotency key."""
-        return self._answer(self._call("POST", path, body=body, key=key))
+    def post(self, path: str, body: bytes) -> dict[str, Any]:
+        """Send a JSON body; its commands carry idempotency keys, so it is repeated until it is answered."""
+        return self._answer(self._call("POST", path, body=body))
 
     def rows(self, path: str, parameters: Parameters | None = None) -> Iterator[dict[str, Any]]:
         """Every row of a list, page by page."""
@@ -89,42 +91,32 @@ class ApiClient:
         *,
         parameters: Parameters | None = None,
         body: bytes | None = None,
-        key: str | None = None,
     ) -> httpx2.Response:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        pause = 0.2
+        patience = _Patience()
         while True:
             token = self._token or self._sign_in(None)
-            headers = self._headers(token, key, has_body=body is not None)
+            headers = self._headers(token, has_body=body is not None)
             try:
                 response = self._http.request(method, path, params=parameters, content=body, headers=headers)
-            except httpx2.ConnectError:
-                # Not while an import runs: the supervisor may be starting the API again.
-                if not self._seen or time.monotonic() > deadline:
-                    raise unreachable(
-                        f"nothing answers at {self._at.url}", "is it running? start it with ./run"
-                    ) from None
-                response = None
             except httpx2.TransportError as failure:
-                # A command that may or may not have arrived is sent again under the same key.
-                if time.monotonic() > deadline:
-                    raise unreachable(f"{self._at.url} does not answer: {type(failure).__name__}") from None
-                response = None
-            if response is not None:
-                if response.status_code == 401 and self._at.login and self._token == token:
-                    if time.monotonic() > deadline:
-                        return response
-                    self._sign_in(token)
-                    deadline = min(deadline, time.monotonic() + 5.0)
-                    continue
-                if response.status_code not in _RETRIED or time.monotonic() > deadline:
-                    self._remember(response)
-                    return response
-                pause = max(pause, _seconds(response.headers.get("retry-after")))
-            time.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+                # A command that may or may not have arrived is sent again under the same key. Before the
+                # first answer nobody may be there at all; later the API may just be starting again.
+                if not self._has_answered or not patience.wait(None):
+                    raise self._silent(failure) from None
+                continue
+            self._has_answered = True
+            if response.status_code == 401 and self._at.login and patience.may_sign_in():
+                self._sign_in(token)
+            elif response.status_code not in _RETRIED or not patience.wait(response):
+                self._remember(response)
+                return response
 
-    def _headers(self, token: str, key: str | None, *, has_body: bool) -> dict[str, str]:
+    def _silent(self, failure: Exception) -> Stop:
+        if isinstance(failure, httpx2.ConnectError):
+            return unreachable(f"nothing answers at {self._at.url}", "is it running? start it with ./run")
+        return unreachable(f"{self._at.url} does not answer: {type(failure).__name__}")
+
+    def _headers(self, token: str, *, has_body: bool) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {token}", "Prefer": "wait=10"}
         if self.company_id:
             headers["Ccontrol-Company"] = self.company_id
@@ -132,8 +124,6 @@ class ApiClient:
             headers["Content-Type"] = "application/json"
         elif self._seen:
             headers["Consistency-Token"] = self._seen
-        if key is not None:
-            headers["Idempotency-Key"] = key
         return headers
 
     def _remember(self, response: httpx2.Response) -> None:
@@ -153,10 +143,8 @@ class ApiClient:
                 response = self._http.post(
                     "/v1/auth/login", json={"email": login.email, "password": login.password}
                 )
-            except httpx2.TransportError:
-                raise unreachable(
-                    f"nothing answers at {self._at.url}", "is it running? start it with ./run"
-                ) from None
+            except httpx2.TransportError as failure:
+                raise self._silent(failure) from None
             token: str = self._answer(response)["access_token"]
             self._token = token
             return token
@@ -177,6 +165,40 @@ class ApiClient:
         for error in problem.get("errors", ()):
             said += f"; {error.get('pointer', '')} {error.get('message', '')}"
         raise Stop(_EXITS.get(status, Exit.USAGE), code, said)
+
+
+class _Patience:
+    """How long one question is asked again: as long as there is progress, else for two minutes."""
+
+    def __init__(self) -> None:
+        self._deadline = time.monotonic() + _PATIENCE_SECONDS
+        self._pause = 0.2
+        self._position = -1
+        self._signed_in = False
+
+    def may_sign_in(self) -> bool:
+        """Once a question: a token that is refused right after signing in will be refused again."""
+        may, self._signed_in = not self._signed_in, True
+        return may
+
+    def wait(self, response: httpx2.Response | None) -> bool:
+        """Pause before the next attempt; False when it would be in vain."""
+        pause = self._pause
+        if response is not None:
+            pause = max(pause, _seconds(response.headers.get("retry-after")))
+            problem = _problem(response)
+            if problem.get("state") == "stopped":
+                return False
+            position = int(problem.get("have") or 0)
+            if position > self._position:
+                # Reports that catch up after a large import are worth waiting for.
+                self._position = position
+                self._deadline = time.monotonic() + _PATIENCE_SECONDS
+        if time.monotonic() + pause > self._deadline:
+            return False
+        time.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+        return True
 
 
 def connect(company: str | None = None) -> ApiClient:
