@@ -3,10 +3,12 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, literal, tuple_
+
+_ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,13 @@ class Days:
 
     first: date | None = None
     end: date | None = None
+
+    def up_to(self, last: date | None) -> "Days":
+        """The same days, but none after `last`."""
+        if last is None:
+            return self
+        end = last + _ONE_DAY
+        return Days(self.first, end if self.end is None else min(self.end, end))
 
     def within(self, column: ColumnElement[Any]) -> list[ColumnElement[bool]]:
         """The conditions on a column of dates."""

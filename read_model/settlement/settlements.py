@@ -45,6 +45,7 @@ class SettlementRow:
     """One payment. `status` is `standing` or `reversed`."""
 
     id: SettlementId
+    position: int
     status: str
     receivable_id: ReceivableId
     instalment_id: InstalmentId
@@ -104,6 +105,7 @@ def _row(row: Row[Any]) -> SettlementRow:
     amounts = {name: Amount(row._mapping[f"{name}_minor"], row.currency) for name in AMOUNTS}
     return SettlementRow(
         id=row.settlement_id,
+        position=row.position,
         status="standing" if row.reversed_on is None else "reversed",
         receivable_id=row.receivable_id,
         instalment_id=row.instalment_id,
