@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg.pq import TransactionStatus
 
 from write_model.store import arrays
 from write_model.store.append import StoreBusy, StoreUnavailable
@@ -16,8 +16,10 @@ APP, PROJECTOR, SEALER, AUDITOR = "ccontrol_app", "ccontrol_projector", "ccontro
 
 Row = tuple[Any, ...]
 
+# How long an answer is sought while the database is away, and how long for a connection while all are busy.
 _READ_PATIENCE_SECONDS = 10.0
-_POOL_PATIENCE_SECONDS = 5.0
+_BUSY_SECONDS_MAX = 5.0
+_RETRY_SECONDS_MAX = 1.0
 # A peer that vanished without a word (a pulled cable, a dropped firewall state) is noticed after this long.
 _SILENCE_MILLISECONDS_MAX = 15_000
 # Cannot connect now, too many connections, shut down by an administrator, crashed, or the socket itself.
@@ -64,47 +66,63 @@ def is_connection_loss(error: BaseException) -> bool:
 
 
 class Reader:
-    """A small pool for statements that may safely be asked twice."""
+    """A few connections, shared, for statements that may safely be asked twice.
+
+    Not the driver's own pool: that one connects in the background, with pauses that grow to minutes, and
+    cannot tell a caller whether all connections are busy or there is no database. Here whoever asks connects.
+    """
 
     def __init__(self, url: str, role: str, *, size_max: int) -> None:
-        self._pool = AsyncConnectionPool(
-            conninfo(url, role),
-            min_size=1,
-            max_size=size_max,
-            open=False,
-            timeout=_POOL_PATIENCE_SECONDS,
-            kwargs={"autocommit": True, "prepare_threshold": 0},
-            configure=_configure,
-        )
-
-    async def open(self) -> None:
-        """Connect; raise at once if that fails."""
-        await self._pool.open(wait=True, timeout=_READ_PATIENCE_SECONDS)
+        self._url = url
+        self._role = role
+        self._free = asyncio.Semaphore(size_max)
+        self._idle: list[AsyncConnection[Row]] = []
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._pool.close()
+        """Close every connection; nothing may be asked any more."""
+        while self._idle:
+            await self._idle.pop().close()
 
     async def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """The answer, asked again for a while when the database goes away in between."""
+        try:
+            async with asyncio.timeout(_BUSY_SECONDS_MAX):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise StoreBusy("no connection became free in time") from error
+        try:
+            return await self._persistently(query, parameters)
+        finally:
+            self._free.release()
+
+    async def _persistently(self, query: str, parameters: Sequence[Any]) -> list[Row]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _READ_PATIENCE_SECONDS
         delay = 0.05
         while True:
             try:
-                async with self._pool.connection() as connection:
-                    cursor = await connection.execute(query, parameters, binary=True)
-                    return await cursor.fetchall()
-            except PoolTimeout as error:
-                raise StoreBusy("no connection became free in time") from error
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                if not is_connection_loss(error) or loop.time() + delay > deadline:
-                    raise StoreUnavailable("the database cannot be reached") from error
+                # Also a database that is there but does not answer is away.
+                async with asyncio.timeout_at(deadline):
+                    return await self._ask(query, parameters)
+            except (psycopg.Error, OSError) as error:
+                if not is_connection_loss(error):
+                    raise
                 # After a restart every idle connection is dead; do not meet them one by one.
-                await self._pool.check()
-                await asyncio.sleep(delay)
-                delay *= 2
+                await self.close()
+                if loop.time() + delay > deadline:
+                    raise StoreUnavailable("the database cannot be reached") from error
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _RETRY_SECONDS_MAX)
 
-
-async def _configure(connection: AsyncConnection[Any]) -> None:
-    arrays.register(connection)
+    async def _ask(self, query: str, parameters: Sequence[Any]) -> list[Row]:
+        # The last one returned first: the rest may grow old, and few are used when there is little to do.
+        connection = self._idle.pop() if self._idle else await connect(self._url, self._role)
+        try:
+            cursor = await connection.execute(query, parameters, binary=True)
+            return await cursor.fetchall()
+        finally:
+            # One that was left in the middle of something, as by a cancelled request, is not used again.
+            if connection.info.transaction_status == TransactionStatus.IDLE:
+                self._idle.append(connection)
+            else:
+                await connection.close()

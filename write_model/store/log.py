@@ -49,7 +49,6 @@ class Log:
         """Connect, and refuse to start when the program cannot read what may be in the store."""
         topics.load()
         log = cls(url, keyring, readers_max=readers_max)
-        await log._reader.open()
         try:
             log.partitions = len(await log.heads())
             ((log.epoch,),) = await log._reader.rows("SELECT max(epoch) FROM ccontrol.store_epoch")

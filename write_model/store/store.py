@@ -67,7 +67,6 @@ class Store:
         """Connect, and refuse to start when the program cannot read what may be in the store."""
         topics.load()
         store = cls(url, keyring, ids, readers_max=readers_max)
-        await store._reader.open()
         try:
             ((store.partitions, store.epoch),) = await store._reader.rows(_FORM)
         except BaseException:

@@ -4,6 +4,7 @@
 the first find nothing to do.
 """
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -17,10 +18,14 @@ SCHEMA = "ccontrol"
 PARTITIONS = 8
 """How many partitions a new store gets; an existing one keeps the number it was created with."""
 
+# Alembic keeps what it works on in global variables. Other processes are kept out by a lock of the database.
+_ONE_AT_A_TIME = threading.Lock()
+
 
 def upgrade(url: str, revision: str = "head", *, partitions: int = PARTITIONS) -> None:
     """Bring the database at `url` to `revision`. `partitions` only matters when the store is created."""
-    command.upgrade(_configuration(url, partitions), revision)
+    with _ONE_AT_A_TIME:
+        command.upgrade(_configuration(url, partitions), revision)
 
 
 def current(url: str) -> str | None:
