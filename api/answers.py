@@ -104,8 +104,8 @@ async def reverse_target(
     # A settlement is reversed by its own id, which the command made: the event knows it.
     stream = stream_id_of(company_id, meta.on.kind, stream_key)
     recorded = await services.store.read_streams(company_id, [stream])
-    made = {event.event_id for event in receipt.events}
-    facts = [item.event for item in recorded[stream] if item.event_id in made]
+    first, last = receipt.first_position or 0, receipt.last_position or 0
+    facts = [item.event for item in recorded[stream] if first <= item.position <= last]
     return next((getattr(fact, wanted) for fact in facts if hasattr(fact, wanted)), None)
 
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from api import company_directory
 from api.answers import JsonAnswer, answer_body, answer_headers, status_of
 from api.auth import Caller
 from api.command_items import Item
@@ -18,6 +17,7 @@ from api.envelope import Envelope, key_required
 from api.field_errors import problem_of_validation, validation_problem
 from api.forms import Form, Request
 from api.language import language_of
+from api.memberships import Directory
 from api.problems import Problem, field_error
 from api.wire import STRICT
 from write_model.dispatch import Receipt, Refused
@@ -131,11 +131,10 @@ async def _decide(request: HttpRequest, read: Sequence[Read], atomic: bool) -> l
 async def _follow(
     request: HttpRequest, desk: Desk, read: Sequence[Read | Problem], results: Sequence[Receipt | Problem]
 ) -> None:
+    directory: Directory = request.app.state.directory
     for item, result in zip(read, results, strict=True):
         if isinstance(result, Receipt) and not isinstance(item, Problem):
-            await company_directory.follow(
-                desk.services, item.asked.command, result, desk.caller, request.app.state.directory
-            )
+            await directory.follow(desk.services.store, item.asked.command, result, desk.caller.user_id)
 
 
 def _not_attempted(item: Read | Problem) -> Problem:

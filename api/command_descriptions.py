@@ -61,6 +61,7 @@ _STATUSES = {
     413: "Too large",
     415: "Not JSON",
     422: "Fields or rules are not met",
+    429: "Too many attempts",
     500: "A defect",
     503: "Try again",
     504: "Outcome unknown: retry with the same key",

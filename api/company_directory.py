@@ -4,22 +4,22 @@ The events are the truth; this list only says which companies there are and who 
 signing in. It is written after the append, and again on every repetition, so nothing in between is lost.
 """
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from api.auth import Caller
-from api.memberships import Directory
-from api.services import Services
 from write_model.companies.company import (
     RegisterCompany,
     ReinstateCompany,
     SuspendCompany,
     UpdateCompanyProfile,
 )
-from write_model.dispatch import Receipt
 from write_model.message import Command
+
+if TYPE_CHECKING:
+    from write_model.store.store import Store
 
 _AS_COMPANY = text("SELECT set_config('ccontrol.company', :company_id, true)")
 _ENTER = text(
@@ -40,30 +40,31 @@ _REINSTATE = text(
 )
 
 
-async def follow(
-    services: Services, command: Command, receipt: Receipt, caller: Caller, directory: Directory
+def concerns(command: Command) -> bool:
+    """Whether a command is about a company itself."""
+    return isinstance(command, RegisterCompany | UpdateCompanyProfile | SuspendCompany | ReinstateCompany)
+
+
+async def write(
+    engine: AsyncEngine, store: "Store", command: Command, company_id: UUID, user_id: UUID
 ) -> None:
-    """After a command about a company: the same in the directory. Nothing for other commands."""
-    about = isinstance(command, RegisterCompany | UpdateCompanyProfile | SuspendCompany | ReinstateCompany)
-    if not about or receipt.dry_run or not isinstance(receipt.target, UUID):
-        return
-    async with services.engine.begin() as connection:
-        await connection.execute(_AS_COMPANY, {"company_id": str(receipt.target)})
-        await _write(connection, services, command, receipt.target, caller.user_id)
-    directory.forget(caller.user_id)
+    """The same in the directory as in the events; may be repeated."""
+    async with engine.begin() as connection:
+        await connection.execute(_AS_COMPANY, {"company_id": str(company_id)})
+        await _write(connection, store, command, company_id, user_id)
 
 
 async def _write(
-    connection: AsyncConnection, services: Services, command: Command, company_id: UUID, user_id: UUID
+    connection: AsyncConnection, store: "Store", command: Command, company_id: UUID, user_id: UUID
 ) -> None:
     named = {"company_id": company_id}
     match command:
         case RegisterCompany():
             number = command.tax_number
             entry = {
-                "partition": services.store.partition_of(company_id),
+                "partition": store.partition_of(company_id),
                 "name": command.trade_name or command.legal_name,
-                "tax": None if number is None else services.store.fingerprint(company_id, number.number),
+                "tax": None if number is None else store.fingerprint(company_id, number.number),
             }
             await connection.execute(_ENTER, named | entry)
             await connection.execute(_OWN, named | {"user_id": user_id})

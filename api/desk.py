@@ -13,12 +13,12 @@ from uuid import UUID, uuid5
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from api import company_directory
 from api.answers import JsonAnswer, answer_body, answer_headers, reverse_target, status_of
 from api.auth import Caller
 from api.envelope import Envelope, key_required
 from api.field_errors import problem_of_invalid
 from api.forms import Form, Request
+from api.memberships import Directory
 from api.problems import Problem, problem_of
 from api.services import Ids, Services, services_of
 from write_model.dispatch import Contended, KeyReused, NotAttempted, Receipt, VersionMismatch
@@ -102,7 +102,8 @@ async def hand_in(request: HttpRequest, caller: Caller, handed: Handed, envelope
         raise problem_of_error(
             why, by_header=envelope.expected_by_header, prefix=handed.body_pointer
         ) from why
-    await company_directory.follow(services, asked.command, receipt, caller, request.app.state.directory)
+    directory: Directory = request.app.state.directory
+    await directory.follow(services.store, asked.command, receipt, caller.user_id)
     link = await reverse_target(receipt, asked.command.stream_key(), company_id, services)
     answer = answer_body(receipt, link)
     headers = answer_headers(receipt, answer, company_id, services)

@@ -7,11 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api import company_directory
+from write_model.dispatch import Receipt
+from write_model.message import Command
+
+if TYPE_CHECKING:
+    from write_model.store.store import Store
 
 _REMEMBERED_SECONDS = 5.0
 _REMEMBERED_MAX = 10_000
@@ -106,6 +113,13 @@ class Directory:
     def forget(self, user_id: UUID) -> None:
         """Something about this user has just changed."""
         self._known.forget(user_id)
+
+    async def follow(self, store: "Store", command: Command, receipt: Receipt, user_id: UUID) -> None:
+        """After a command about a company: the same in the directory. Nothing for other commands."""
+        if receipt.dry_run or not isinstance(receipt.target, UUID) or not company_directory.concerns(command):
+            return
+        await company_directory.write(self._engine, store, command, receipt.target, user_id)
+        self.forget(user_id)
 
     async def _user(self, statement: TextClause, **parameters: Any) -> User | None:
         async with self._engine.connect() as connection:

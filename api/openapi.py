@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.batches import Batch
+from api.command_doors import forms
 from api.command_items import CommandItem
-from api.commands import forms
 from api.queries import Reads
 from api.routes import gates_of, routes_of
 from api.session import SignIn
