@@ -33,7 +33,7 @@ from api.services import Services, services_of
 from api.shapes import AsOf, Page, PageMark
 from read_model.cache import Views
 from read_model.database import reading as snapshot
-from read_model.freshness import positions_in
+from read_model.freshness import standings_in
 from write_model.values.dates import parse_date
 from write_model.values.invalid import Invalid
 
@@ -85,10 +85,14 @@ class Reads:
         response.headers.update(await bring_up_to_date(asked, self.projections, partition, services))
         now = services.clock()
         async with snapshot(services.engine, caller.company_id) as connection:
-            positions = (
-                await positions_in(connection, self.projections, partition) if self.projections else {}
+            standings = (
+                await standings_in(connection, self.projections, partition) if self.projections else {}
             )
+            positions = {name: standing.position for name, standing in standings.items()}
             position = min(positions.values(), default=0)
+            # When the answer's last event was recorded, not when it was asked: the same question about the
+            # same history has the same bytes for an answer.
+            at = min((s.recorded_at for s in standings.values() if s.recorded_at), default=None)
             response.headers["Projection-Position"] = ", ".join(f"{n}={p}" for n, p in positions.items())
             response.headers["Consistency-Token"] = asked.token_after(position, services)
             yield Reading(
@@ -98,7 +102,7 @@ class Reads:
                 cache=services.views,
                 language=caller.language,
                 user=caller,
-                as_of=AsOf(position=position, at=now),
+                as_of=AsOf(position=position, at=at),
                 positions=positions,
                 today=caller.today(now),
                 services=services,
@@ -135,7 +139,7 @@ def _parameters(route: Any) -> tuple[frozenset[str], frozenset[str]]:
     """The names a route declares, and those of them that are lists; worked out once per route."""
     found = _known.get(id(route))
     if found is None or found[0] is not route:
-        fields = list(_query_fields(route.dependant))
+        fields = list(query_fields(route.dependant))
         names = frozenset(field.alias for field in fields) | _ALWAYS
         lists = frozenset(
             f.alias for f in fields if get_origin(f.field_info.annotation) in (list, tuple, set)
@@ -144,11 +148,11 @@ def _parameters(route: Any) -> tuple[frozenset[str], frozenset[str]]:
     return found[1], found[2]
 
 
-def _query_fields(dependant: Any) -> Iterator[Any]:
+def query_fields(dependant: Any) -> Iterator[Any]:
     """The query parameters of an endpoint and of all it depends on."""
     yield from dependant.query_params
     for below in dependant.dependencies:
-        yield from _query_fields(below)
+        yield from query_fields(below)
 
 
 # --- pages --------------------------------------------------------------------------------------------

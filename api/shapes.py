@@ -46,10 +46,10 @@ Instant = Annotated[datetime, PlainSerializer(_in_utc, return_type=str)]
 
 
 class AsOf(Shape):
-    """Where in the log an answer stands, and the two days that cut it, when asked for."""
+    """Where in the log an answer stands, when that was recorded, and the two days that cut it."""
 
     position: int
-    at: Instant
+    at: Instant | None
     effective_to: date | None = None
     known_as_of: date | None = None
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import psycopg
@@ -169,16 +170,24 @@ class Freshnesses:
                 self._moved[partition].set()
 
 
-async def positions_in(
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a projection is: the last position it folded, and when that event was recorded."""
+
+    position: int
+    recorded_at: datetime | None
+
+
+async def standings_in(
     connection: AsyncConnection, projections: Sequence[str], partition: int
-) -> dict[str, int]:
-    """The positions of projections as the snapshot of this very transaction has them."""
+) -> dict[str, Standing]:
+    """Where projections stand in the snapshot of this very transaction."""
     rows = await connection.execute(
         text(
-            "SELECT p.name, c.position FROM read.projections p JOIN read.checkpoints c "
+            "SELECT p.name, c.position, c.event_recorded_at FROM read.projections p JOIN read.checkpoints c "
             "ON c.projection = p.name AND c.generation = p.generation "
             "WHERE c.partition = :partition AND p.name = ANY(:names)"
         ),
         {"partition": partition, "names": list(projections)},
     )
-    return {name: position for name, position in rows.all()}  # noqa: C416  # Row is no pair to mypy
+    return {name: Standing(position, recorded_at) for name, position, recorded_at in rows.all()}
