@@ -52,6 +52,22 @@ async def test_of_many_writers_of_one_version_one_wins(store: Store) -> None:
     assert verdicts.count(Conflicted(frozenset({stream}))) == 49
 
 
+async def test_those_who_come_too_late_are_told_together(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, calls = uuid4(), 0
+    counted = committer.Committer._persistently
+
+    async def count(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        return await counted(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(committer.Committer, "_persistently", count)
+    await asyncio.gather(*(store.append(submission(COMPANY, stream)) for _ in range(50)))
+    assert calls == 2
+
+
 async def test_two_that_read_what_the_other_writes_cannot_both_succeed(store: Store) -> None:
     for _ in range(20):
         first, second = uuid4(), uuid4()

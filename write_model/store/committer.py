@@ -35,6 +35,7 @@ from write_model.store.rows import COMMAND_COLUMNS, command_record_of
 _BATCH_EVENTS_MAX = 2_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
 _WAITING_MAX = 5_000
+_WAITING_BYTES_MAX = 64 * 1024 * 1024
 # How long one call may take, and how long an outcome is sought before it is given up as unknown.
 _CALL_SECONDS_MAX = 15.0
 _PATIENCE_SECONDS = 30.0
@@ -66,6 +67,8 @@ class Committer:
         self._connect = connect
         self._appended = appended
         self._queue: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+        self._reached: dict[UUID, int] = {}
         self._work: asyncio.Task[None] | None = None
         self._connection: AsyncConnection[Row] | None = None
         self._closed = False
@@ -74,8 +77,8 @@ class Committer:
         """Append with whatever else is waiting. Cancelling this call does not disturb the others."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        if len(self._queue) >= _WAITING_MAX:
-            raise StoreBusy(f"{_WAITING_MAX} submissions are waiting already")
+        if len(self._queue) >= _WAITING_MAX or self._waiting_bytes > _WAITING_BYTES_MAX:
+            raise StoreBusy("too many submissions are waiting already")
         company_id = prepared.submission.company_id
         waiting = _Waiting(
             prepared,
@@ -88,6 +91,7 @@ class Committer:
             sum(map(len, prepared.texts)),
         )
         self._queue.append(waiting)
+        self._waiting_bytes += waiting.bytes
         if self._work is None or self._work.done():
             # Everybody the last commit woke up gets to submit before this task first runs.
             self._work = asyncio.create_task(self._drain(), name=f"committer-{self._partition}")
@@ -125,6 +129,7 @@ class Committer:
         events = size = 0
         while self._queue and events < _BATCH_EVENTS_MAX and size < _BATCH_BYTES_MAX:
             waiting = self._queue.popleft()
+            self._waiting_bytes -= waiting.bytes
             if waiting.verdict.done():  # cancelled before it was sent
                 continue
             repeats = [key for key in waiting.keys if key in keys]
@@ -133,16 +138,27 @@ class Committer:
                 waiting.repeated = True
                 held_back.append(waiting)
                 continue
-            if not written.isdisjoint(waiting.prepared.expectations):
-                held_back.append(waiting)
-                continue
+            # Some of these may go together whatever they write: they are refused, and need no turn each.
+            if not self._is_too_late(waiting):
+                if not written.isdisjoint(waiting.prepared.expectations):
+                    held_back.append(waiting)
+                    continue
+                written |= waiting.prepared.written
             batch.append(waiting)
-            written |= waiting.prepared.written
             keys.update(dict.fromkeys(waiting.keys, waiting.repeated))
             events += waiting.events
             size += waiting.bytes
         self._queue.extendleft(reversed(held_back))
+        self._waiting_bytes += sum(waiting.bytes for waiting in held_back)
         return batch
+
+    def _is_too_late(self, waiting: _Waiting) -> bool:
+        """Whether the batch before has already moved a stream past what this one expects."""
+        reached = self._reached
+        return any(
+            reached.get(stream, version) > version
+            for stream, version in waiting.prepared.expectations.items()
+        )
 
     async def _settle(self, batch: list[_Waiting]) -> None:
         """Give every member its verdict. Each round settles at least one, so the rounds end."""
@@ -160,6 +176,7 @@ class Committer:
             taken, conflicts = attempt.taken(row), attempt.conflicts(row)
             if not taken and not conflicts:
                 self._appended(self._partition)
+                self._reached = _versions_after(batch)
                 for waiting, verdict in zip(batch, attempt.appended(row), strict=True):
                     _answer(waiting, verdict)
                 return
@@ -225,6 +242,16 @@ class Committer:
         if connection is not None:
             with suppress(psycopg.Error, OSError):
                 await connection.close()
+
+
+def _versions_after(batch: list[_Waiting]) -> dict[UUID, int]:
+    """How far a batch that was appended has brought the streams it wrote."""
+    return {
+        new.stream_id: new.version
+        for waiting in batch
+        for command in waiting.prepared.submission.commands
+        for new in command.events
+    }
 
 
 def _answer(waiting: _Waiting, verdict: Verdict) -> None:

@@ -22,9 +22,7 @@ Keys = Mapping[UUID, Mapping[UUID, SubjectKey]]
 """Subject keys by company, then by person."""
 
 _NO_KEYS: Mapping[UUID, SubjectKey] = {}
-_COMPANY, _TOPIC, _EVENT_ID, _DATA = (
-    COLUMNS.index(name) for name in ("company_id", "topic", "event_id", "data")
-)
+_COMPANY, _TOPIC, _DATA = (COLUMNS.index(name) for name in ("company_id", "topic", "data"))
 
 
 def subjects_of(rows: Iterable[Row]) -> dict[UUID, set[UUID]]:
@@ -47,11 +45,6 @@ def keys_of(rows: Iterable[Row], ring: KeyRing) -> Keys:
 
 def recorded_of(row: Row, keys: Keys) -> Recorded:
     """One event of the store, decoded."""
-    kind = EVENTS.get(row[_TOPIC])
-    unseal = None
-    if kind is not None and topics.has_personal_data(kind):
-        company_id = row[_COMPANY]
-        unseal = unsealer_of(company_id, row[_EVENT_ID], keys.get(company_id, _NO_KEYS))
     (
         partition,
         position,
@@ -73,6 +66,8 @@ def recorded_of(row: Row, keys: Keys) -> Recorded:
         reason,
         data,
     ) = row
+    # Without any keys nothing opens, and there is nothing to prepare.
+    unseal = unsealer_of(company_id, event_id, keys.get(company_id, _NO_KEYS)) if keys else None
     return Recorded(
         partition=partition,
         position=position,

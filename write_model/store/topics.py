@@ -15,7 +15,7 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -60,7 +60,7 @@ def check() -> None:
     UPCASTS.check({topic: kind.schema_version for topic, kind in EVENTS.items()})
     for kind in EVENTS.values():
         _check_annotations(kind)
-        _decoder(kind)
+        _form(kind)
 
 
 def encode(fact: Event, seal: Seal | None = None) -> str:
@@ -79,11 +79,11 @@ def decode(topic: str, schema_version: int, text: str, unseal: Unseal | None = N
     kind = EVENTS.get(topic)
     if kind is None or not 1 <= schema_version <= kind.schema_version:
         raise UnknownTopic(f"{topic} version {schema_version}")
-    personal = has_personal_data(kind)
-    if schema_version == kind.schema_version and not personal:
-        return _decoder(kind).decode(text)
+    form = _FORMS.get(kind) or _form(kind)
+    if schema_version == form.version and not form.personal:
+        return form.decoder.decode(text)
     data = msgspec.json.decode(text)
-    if personal:
+    if form.personal:
         # Before the upcasts: a text is sealed under the path its field had when it was written.
         data = _unseal_all(data, "", unseal or _erased)
     data = UPCASTS.apply(topic, schema_version, kind.schema_version, data)
@@ -98,14 +98,7 @@ def subjects_in(text: str) -> Iterator[UUID]:
 
 def has_personal_data(kind: type[Event]) -> bool:
     """Whether a `Personal` stands anywhere in the fields of this event type."""
-    known = _HAS_PERSONAL_DATA.get(kind)
-    if known is None:
-        known = _HAS_PERSONAL_DATA[kind] = Personal in _types_in(kind)
-    return known
-
-
-# Asked for every event that is written or read, so the answer is kept per type.
-_HAS_PERSONAL_DATA: dict[type[Event], bool] = {}
+    return (_FORMS.get(kind) or _form(kind)).personal
 
 
 def personal_in(fact: Event) -> list[Personal]:
@@ -152,14 +145,21 @@ def _from_builtin(kind: type[Any], value: Any) -> Any:
 _ENCODER = msgspec.json.Encoder(enc_hook=_to_builtin, order="sorted")
 
 
-_DECODERS: dict[type[Event], "msgspec.json.Decoder[Event]"] = {}
+class _Form(NamedTuple):
+    """What is asked about a type for every event that is written or read."""
+
+    version: int
+    personal: bool
+    decoder: "msgspec.json.Decoder[Event]"
 
 
-def _decoder(kind: type[Event]) -> "msgspec.json.Decoder[Event]":
-    decoder = _DECODERS.get(kind)
-    if decoder is None:
-        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind, dec_hook=_from_builtin)
-    return decoder
+_FORMS: dict[type[Event], _Form] = {}
+
+
+def _form(kind: type[Event]) -> _Form:
+    decoder = msgspec.json.Decoder(kind, dec_hook=_from_builtin)
+    form = _FORMS[kind] = _Form(kind.schema_version, Personal in _types_in(kind), decoder)
+    return form
 
 
 # --- personal data ------------------------------------------------------------------------------------
