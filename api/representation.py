@@ -48,7 +48,9 @@ def shape_of(row: type, **extra: Any) -> type[BaseModel]:
     shown = {item.name: (_type_of(hints[item.name]), ...) for item in fields(row)}
     added = {name: (annotation, ...) for name, annotation in extra.items()}
     doc = (row.__doc__ or "").strip()
-    return create_model(row.__name__, __base__=Shape, __doc__=doc, **shown, **added)  # type: ignore[call-overload,no-any-return]
+    # Two shapes of one row are two schemas of the document, which need two names.
+    name = f"{row.__name__}Linked" if extra else row.__name__
+    return create_model(name, __base__=Shape, __doc__=doc, **shown, **added)  # type: ignore[call-overload,no-any-return]
 
 
 def page_of(row: type, **extra: Any) -> Any:

@@ -52,11 +52,12 @@ class Layout:
 def layouts() -> Mapping[str, Layout]:
     """The newest version of each layout, by name."""
     folder = files("read_model.ledger").joinpath("dre_layouts")
-    found = [_read(json.loads(file.read_text("utf-8"))) for file in folder.iterdir() if file.is_file()]
+    found = [layout_of(json.loads(file.read_text("utf-8"))) for file in folder.iterdir() if file.is_file()]
     return {layout.name: layout for layout in sorted(found, key=lambda layout: layout.version)}
 
 
-def _read(data: Mapping[str, Any]) -> Layout:
+def layout_of(data: Mapping[str, Any]) -> Layout:
+    """A layout from its data; raises BadLayout when it could not add up."""
     lines = tuple(_line(line) for line in data["lines"])
     _check(data["layout"], lines, data["share_of"])
     return Layout(

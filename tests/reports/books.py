@@ -5,7 +5,7 @@ books.ask(sales, limit=10)
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -46,7 +46,9 @@ class Books:
         self._redis_url = redis_url
         self._followers: dict[str, list[Follower]] = {}
         self._runner = asyncio.Runner()
-        self._folded = 0
+        self._folded: dict[UUID, int] = {}
+        self.head = 0
+        self.start = 0
         self._company_id = UUID(int=0)
 
     def __enter__(self) -> "Books":
@@ -58,31 +60,58 @@ class Books:
         self._runner.close()
 
     def fold(self, company: Company, *, page: int = 1000) -> None:
-        """Fold what is new in the company's log, so many events at a time."""
+        """Fold what is new in the company's log, behind all that was folded, so many events at a time."""
         self._company_id = company.id
-        log = [replace(item, recorded_at=moment(item.position)) for item in company.store.log]
-        new = log[self._folded :]
-        for start in range(0, len(new), page):
-            self._runner.run(self._apply(new[start : start + page]))
-        self._folded = len(log)
+        new = company.store.log[self._folded.get(company.id, 0) :]
+        self._folded[company.id] = len(company.store.log)
+        log = [
+            replace(item, position=position, recorded_at=moment(position))
+            for position, item in enumerate(new, start=self.head + 1)
+        ]
+        self.fold_events(log, page=page)
+
+    def fold_events(self, log: Sequence[Recorded], *, page: int = 1000) -> None:
+        """Fold these events, whose positions follow the head."""
+        for start in range(0, len(log), page):
+            self.run(self._apply(log[start : start + page]))
+        self.head += len(log)
+
+    def fresh(self) -> "Books":
+        """Begin a test: what other tests folded is of other companies, and before `start`."""
+        self.start = self.head
+        self._folded.clear()
+        return self
+
+    def at(self, position: int) -> int:
+        """Where the n-th event of this test stands in the log."""
+        return self.start + position
+
+    def run(self, work: Coroutine[Any, Any, A]) -> A:
+        """Run something where the connections live."""
+        return self._runner.run(work)
+
+    def of(self, company_id: UUID) -> "Books":
+        """Ask about this company from now on."""
+        self._company_id = company_id
+        return self
 
     def ask(self, question: Callable[..., Awaitable[A]], *arguments: Any, **filters: Any) -> A:
         """Ask one of the read model's questions about the company folded last."""
 
         async def asked() -> A:
-            async with reading(self._engine, self._company_id) as connection:
+            async with reading(self.engine, self._company_id) as connection:
                 return await question(connection, self._company_id, *arguments, **filters)
 
-        return self._runner.run(asked())
+        return self.run(asked())
 
     def ask_redis(self, question: Callable[..., Awaitable[A]], *arguments: Any) -> A:
         """The same of Redis, which must know all that was folded."""
 
         async def asked() -> A:
             views = Views(self._client, EPOCH, patience_seconds=5)
-            return await question(views, PARTITION, self._company_id, *arguments, at_least=self._folded)
+            return await question(views, PARTITION, self._company_id, *arguments, at_least=self.head)
 
-        return self._runner.run(asked())
+        return self.run(asked())
 
     async def _open(self) -> None:
         await ensure(self._database_url)
@@ -98,7 +127,7 @@ class Books:
         self._pool = open_pool(self._database_url, size=2)
         await self._pool.open()
         self._client: Redis = Redis.from_url(self._redis_url)
-        self._engine = open_engine(self._database_url, pool_size=1)
+        self.engine = open_engine(self._database_url, pool_size=1)
         self._lanes: dict[str, Lane] = {
             "sql": SqlLane(self._pool),
             "redis": RedisLane(self._client, self._pool, EPOCH),
@@ -116,6 +145,6 @@ class Books:
                 await lane.apply(follower, events, at_head=True)
 
     async def _close(self) -> None:
-        await self._engine.dispose()
+        await self.engine.dispose()
         await self._client.aclose()
         await self._pool.close()

@@ -72,3 +72,10 @@ def busy_shop() -> Company:
     company.given(settle(FIRST, 1, "10.00"), on=date(2026, 11, 15))
     company.given(draft(goods("1"), sale_id=DRAFT), on=date(2026, 11, 16))
     return company
+
+
+def ends_of_commands(company: Company) -> list[int]:
+    """The positions between commands: what one command records comes into the world at once."""
+    log = company.store.log
+    following = [item.command_id for item in log[1:]] + [None]
+    return [item.position for item, after in zip(log, following, strict=True) if item.command_id != after]

@@ -1,0 +1,52 @@
+"""The dashboard: the same from SQL and from Redis, and equal to what the lists say."""
+
+from datetime import date
+from typing import get_args
+
+from read_model.sales.dashboard import METHODS, dashboard, figures, figures_cached
+from tests.reports.books import Books
+from tests.reports.shop import busy_shop
+from write_model.sales.events import PaymentMethod
+
+TODAY = date(2026, 11, 10)
+
+
+def test_redis_and_sql_say_the_same(books: Books) -> None:
+    books.fold(busy_shop(), page=3)
+    from_sql = dashboard(books.ask(figures, TODAY), TODAY)
+    cached = books.ask_redis(figures_cached, TODAY)
+    assert cached is not None
+    assert dashboard(cached, TODAY) == from_sql
+
+
+def test_the_dashboard_adds_up_what_happened(books: Books) -> None:
+    books.fold(busy_shop())
+    shown = dashboard(books.ask(figures, TODAY), TODAY)
+    assert (shown.today.count, shown.today.revenue.minor) == (1, 3000)
+    month = shown.this_month
+    assert (month.month, month.count, month.revenue.minor, month.cost.minor) == ("2026-11", 1, 3000, 900)
+    assert (month.margin.minor, month.average_sale.minor) == (2100, 3000)
+    october = shown.months[-2]
+    assert (october.count, october.revenue.minor, october.received.minor) == (1, 2000, 0)
+    assert (shown.open_receivables.minor, shown.received_total.minor) == (4000, 1000)
+    assert len(shown.days) == 31
+    assert len(shown.months) == 12
+
+
+def test_a_cancelled_sale_is_taken_back_from_its_day_but_not_from_what_was_agreed(books: Books) -> None:
+    books.fold(busy_shop())
+    shown = dashboard(books.ask(figures, TODAY), TODAY)
+    boleto = next(method for method in shown.methods if method.method == "boleto")
+    assert (boleto.count, boleto.amount.minor) == (2, 4000)
+    assert shown.days[-1].revenue.minor == 3000
+
+
+def test_nothing_yet_is_nothing_anywhere(books: Books) -> None:
+    books.fold(busy_shop())
+    shown = dashboard(books.ask(figures, date(2020, 1, 31)), date(2020, 1, 31))
+    assert shown.this_month.average_sale.minor == 0
+    assert [month.month for month in shown.months][:2] == ["2019-02", "2019-03"]
+
+
+def test_every_payment_method_is_shown() -> None:
+    assert get_args(PaymentMethod) == METHODS
