@@ -173,9 +173,16 @@ def field_definitions(kind: Any) -> dict[str, Any]:
     """Each field of a dataclass as pydantic wants it: type and default."""
     hints = get_type_hints(kind, include_extras=True)
     return {
-        item.name: (wire_type(hints[item.name]), ... if item.default is MISSING else item.default)
+        item.name: (wire_type(hints[item.name]), ... if item.default is MISSING else _default(item.default))
         for item in fields(kind)
     }
+
+
+def _default(value: Any) -> Any:
+    """A default; one that JSON cannot show is kept out of the documents."""
+    if value is None or isinstance(value, str | bool | int | tuple):
+        return value
+    return Field(default_factory=lambda: value)
 
 
 def _builder(kind: type) -> Callable[[BaseModel], Any]:

@@ -43,7 +43,7 @@ MALFORMED = (
     b'{"a":' * 40_000,
 )
 BAD_TEXT = ("\x00", "a\ud800", "a\u202eb", "a\u200bb", "\ufeff", "a\u0007")
-BAD_AMOUNTS = (
+BAD_AMOUNTS: tuple[Any, ...] = (
     "0.005",
     "1E+30",
     "9" * 5_000,
@@ -66,7 +66,7 @@ BAD_AMOUNTS = (
     [],
     {},
 )
-BAD_DECIMALS = (
+BAD_DECIMALS: tuple[Any, ...] = (
     "1E+3",
     "1_0",
     " 1",
@@ -85,7 +85,7 @@ BAD_DECIMALS = (
     True,
     [],
 )
-BAD_DATES = (
+BAD_DATES: tuple[Any, ...] = (
     "10000-01-01",
     "2026-02-30",
     "2026-11-23T10:00:00",
@@ -98,7 +98,17 @@ BAD_DATES = (
     1_795_000_000,
     [],
 )
-BAD_IDS = ("1_0", "%00", "../x", "9" * 30, "prd_", "prd_01jdce8z0m9t3vx4k7qawb2r5n", "\x00", 7, [])
+BAD_IDS: tuple[Any, ...] = (
+    "1_0",
+    "%00",
+    "../x",
+    "9" * 30,
+    "prd_",
+    "prd_01jdce8z0m9t3vx4k7qawb2r5n",
+    "\x00",
+    7,
+    [],
+)
 BAD_TAX_NUMBERS = ("529.982.247-26", "11111111111", "00000000000000", "12.ABC.345/01DE-36", 52998224725)
 INJECTED = ("company_id", "status", "version", "role", "actor", "recorded_at")
 

@@ -79,7 +79,9 @@ def bad_tokens(world: World) -> dict[str, str]:
     _, payload, signature = world.token().split(".")
     tokens |= {
         "none": f"{none}.{payload}.",
-        "hmac with the public key": jwt.encode(claims, "x" * 32, algorithm="HS256", headers=headers | {"alg": "HS256"}),
+        "hmac with the public key": jwt.encode(
+            claims, "x" * 32, algorithm="HS256", headers=headers | {"alg": "HS256"}
+        ),
         "other key": signed(world, claims, headers, Ed25519PrivateKey.generate()),
         "other kid": signed(world, claims, headers | {"kid": "x"}),
         "wrong type": signed(world, claims, headers | {"typ": "JWT"}),
