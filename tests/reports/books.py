@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from redis.asyncio import Redis
+from sqlalchemy import select
 
 from projections.bookkeeping import ensure
 from projections.catalogue import PROJECTIONS
 from projections.connections import connect, open_pool
+from projections.generations import tables_of
 from projections.lane import Fence, Follower, Lane
 from projections.redis_lane import RedisLane
 from projections.roster import Catalogue
@@ -41,9 +43,13 @@ def moment(position: int) -> datetime:
 class Books:
     """Every projection of the catalogue over one database and one Redis."""
 
-    def __init__(self, database_url: str, redis_url: str) -> None:
+    def __init__(
+        self, database_url: str, redis_url: str, *, epoch: int = EPOCH, partition: int = PARTITION
+    ) -> None:
+        self._epoch = epoch
+        self._partition = partition
         self._database_url = database_url
-        self._redis_url = redis_url
+        self.redis_url = redis_url
         self._followers: dict[str, list[Follower]] = {}
         self._runner = asyncio.Runner()
         self._folded: dict[UUID, int] = {}
@@ -108,34 +114,48 @@ class Books:
         """The same of Redis, which must know all that was folded."""
 
         async def asked() -> A:
-            views = Views(self._client, EPOCH, patience_seconds=5)
-            return await question(views, PARTITION, self._company_id, *arguments, at_least=self.head)
+            views = Views(self._client, self._epoch, patience_seconds=5)
+            return await question(views, self._partition, self._company_id, *arguments, at_least=self.head)
 
         return self.run(asked())
+
+    def rows(self) -> dict[str, list[str]]:
+        """Every row of every table, as text and in the order of their keys, of the company folded last."""
+        return self.run(self._rows())
+
+    async def _rows(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        async with reading(self.engine, self._company_id) as connection:
+            for kind in PROJECTIONS:
+                for table in tables_of(kind):
+                    key = [column.name for column in table.primary_key.columns]
+                    rows = await connection.execute(select(table).order_by(*(table.c[name] for name in key)))
+                    found[table.name] = [repr(tuple(row)) for row in rows]
+        return found
 
     async def _open(self) -> None:
         await ensure(self._database_url)
         catalogue = Catalogue(PROJECTIONS)
         connection = await connect(self._database_url)
         async with connection:
-            await catalogue.register(connection, [PARTITION])
+            await catalogue.register(connection, [self._partition])
             for lane in ("sql", "redis"):
                 await connection.execute(
                     "INSERT INTO read.leases (partition, lane, owner, epoch) VALUES (%s, %s, %s, 1)",
-                    (PARTITION, lane, _OWNER),
+                    (self._partition, lane, _OWNER),
                 )
         self._pool = open_pool(self._database_url, size=2)
         await self._pool.open()
-        self._client: Redis = Redis.from_url(self._redis_url)
+        self._client: Redis = Redis.from_url(self.redis_url)
         self.engine = open_engine(self._database_url, pool_size=1)
         self._lanes: dict[str, Lane] = {
             "sql": SqlLane(self._pool),
-            "redis": RedisLane(self._client, self._pool, EPOCH),
+            "redis": RedisLane(self._client, self._pool, self._epoch),
         }
         for name, folder in catalogue.folders.items():
             lane = catalogue.kinds[name].lane
-            fence = Fence(lane, PARTITION, _OWNER, 1)
-            self._followers.setdefault(lane, []).append(Follower(folder, 1, PARTITION, fence))
+            fence = Fence(lane, self._partition, _OWNER, 1)
+            self._followers.setdefault(lane, []).append(Follower(folder, 1, self._partition, fence))
         for name, lane_ in self._lanes.items():
             await lane_.locate(self._followers[name], 0)
 

@@ -69,7 +69,7 @@ EVERY_DOOR = (
 def doors(books: Books) -> Doors:
     company = busy_shop()
     books.fold(company)
-    return Doors(books, company)
+    return Doors(books, company.id)
 
 
 def test_every_door_answers_in_its_shape(doors: Doors) -> None:
@@ -207,7 +207,7 @@ def test_a_report_is_asked_for_in_the_language_of_the_reader(doors: Doors) -> No
 def test_both_axes_are_asked_for_by_day_by_instant_or_by_position(books: Books) -> None:
     company = busy_shop()
     books.fold(company)
-    doors = Doors(books, company)
+    doors = Doors(books, company.id)
 
     def open_total(known: str) -> str:
         totals = doors.json(f"/v1/reports/ageing?on=2026-11-30&known_as_of={known}")["totals"]
@@ -233,7 +233,7 @@ def test_an_event_is_shown_with_all_it_names(doors: Doors) -> None:
 def test_another_company_sees_nothing_of_this_one(books: Books) -> None:
     company, stranger = busy_shop(), busy_shop()
     books.fold(company)
-    doors = Doors(books, stranger)
+    doors = Doors(books, stranger.id)
     answers: list[Any] = [
         doors.json(path)["data"] for path in ("/v1/sales", "/v1/ledger/lines", "/v1/parties")
     ]
