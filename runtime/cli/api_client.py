@@ -28,12 +28,18 @@ Parameters = Mapping[str, str]
 class ApiClient:
     """Made by `connect`; closed by leaving it."""
 
-    def __init__(self, at: instance.Instance, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        at: instance.Instance,
+        *,
+        language: str = "en",
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
         self._at = at
         self._http = httpx2.Client(
             base_url=at.url,
             timeout=httpx2.Timeout(120.0, connect=5.0),
-            headers={"Accept": "application/json", "Accept-Language": "en", "User-Agent": "ccontrol-cli"},
+            headers={"Accept": "application/json", "Accept-Language": language, "User-Agent": "ccontrol-cli"},
             transport=transport,
         )
         self._signing_in = threading.Lock()
@@ -201,9 +207,9 @@ class _Patience:
         return True
 
 
-def connect(company: str | None = None) -> ApiClient:
+def connect(company: str | None = None, language: str = "en") -> ApiClient:
     """The API of the installation, in the company asked for."""
-    client = ApiClient(instance.find())
+    client = ApiClient(instance.find(), language=language)
     client.work_in(company)
     return client
 

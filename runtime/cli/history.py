@@ -3,6 +3,7 @@
 Personal data therefore comes out masked, whatever the caller might be allowed to see elsewhere.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
@@ -112,7 +113,7 @@ def kinds() -> dict[str, type[State]]:
     found: dict[str, type[State]] = {}
     for state in _descendants(State):
         if hasattr(state, "kind"):
-            found[state.kind.rpartition(".")[2]] = state
+            found[re.sub(r"(?<!^)(?=[A-Z])", "-", state.__name__).lower()] = state
     for meta in COMMANDS.values():
         found.setdefault(meta.resource, meta.on)
     return {name.replace("_", "-"): state for name, state in sorted(found.items())}

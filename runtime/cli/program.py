@@ -22,7 +22,7 @@ from runtime.cli import (
     users,
     whoami,
 )
-from runtime.cli.outcome import Exit, Stop
+from runtime.cli.outcome import Exit, Stop, usage
 
 _HELP = """Control of a business, from the command line.
 
@@ -39,6 +39,8 @@ Where it looks: CCONTROL_URL and CCONTROL_TOKEN, else the folder CCONTROL_STATE 
 Exit codes: 0 done, 1 found what it looks for, 2 usage, 3 not found, 4 not allowed, 5 conflict,
 6 unreachable, 7 integrity violation, 8 partly done, 9 refused for safety, 70 internal, 130 interrupted.
 """
+
+_INTERRUPTED = "interrupted; nothing was left half done, run the same command again to go on"
 
 app = typer.Typer(
     name="ccontrol",
@@ -62,13 +64,18 @@ def run(arguments: Sequence[str]) -> int:
     try:
         ended = app(args=list(arguments), prog_name="ccontrol", standalone_mode=False)
         sys.stdout.flush()
+        if ended == Exit.INTERRUPTED:
+            output.note(_INTERRUPTED)
         return ended if isinstance(ended, int) else Exit.DONE
     except Stop as stop:
         return _stopped(stop, arguments)
     except TyperException as mistake:
-        return _stopped(Stop(Exit.USAGE, "usage", mistake.format_message(), _help_hint(arguments)), arguments)
+        if type(mistake).__name__ == "NoArgsIsHelpError":
+            sys.stderr.write(f"{mistake.format_message()}\n")
+            return Exit.USAGE
+        return _stopped(usage(mistake.format_message(), "ccontrol --help"), arguments)
     except (KeyboardInterrupt, Abort):
-        output.note("interrupted; nothing was left half done, run it again to go on")
+        output.note(_INTERRUPTED)
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # Whoever read us has had enough (`| head`); the interpreter must not try to flush again.
@@ -136,7 +143,3 @@ def _command(arguments: Sequence[str]) -> str:
             break
         words.append(argument)
     return ".".join(words)
-
-
-def _help_hint(arguments: Sequence[str]) -> str:
-    return f"ccontrol {_command(arguments).replace('.', ' ')} --help".replace("  ", " ")

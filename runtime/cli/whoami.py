@@ -31,7 +31,7 @@ def _short(value: object) -> object:
     """Lists and objects of an answer on one line."""
     match value:
         case dict():
-            return "  ".join(str(part) for part in value.values())
+            return "  ".join(f"{name}={_short(part)}" for name, part in value.items())
         case list():
             return ", ".join(str(_short(item)) for item in value)
     return value

@@ -21,11 +21,11 @@ from runtime.marketplace.mapping import Asked, Plan, Unfit
 from runtime.marketplace.read import CUSTOMERS, ORDERS, PRODUCTS, Export
 from runtime.marketplace.rows import RowRefused
 
-COMMANDS_MAX = 1_000
+COMMANDS_MAX = 500
 BYTES_MAX = 900_000
 """Of a request; the server takes a little more."""
 
-IN_FLIGHT = 3
+IN_FLIGHT = 2
 _ATTEMPTS_MAX = 6
 
 # Refusals that only say it has been done already, perhaps by somebody else than this login.

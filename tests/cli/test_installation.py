@@ -1,0 +1,307 @@
+"""Every command on a real installation, in the order of a working day."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.cli.installation import Installation, installation
+from tests.marketplace.exports import ITEMS, ORDERS, ExportFolder, small
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One for all tests here: starting one takes seconds."""
+    with installation(tmp_path_factory.mktemp("cli") / "state") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def imported(running: Installation, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """One whose first company has orders of every kind."""
+    made = running.run("import", "marketplace", str(_varied(tmp_path_factory.mktemp("olist"))), "-o", "json")
+    assert made.code == 0, made.err
+    return running
+
+
+def _varied(directory: Path) -> Path:
+    export = small(directory)
+    export.order("o2", status="shipped", purchased="1/15/2018 9:30", approved="")
+    export.item("o2", 1, price="200", freight="0")
+    export.payment("o2", "201.00", method="credit_card", instalments=5)
+    export.order("o3", approved="2017-11-30 10:00:00")
+    export.item("o3", 1)
+    export.item("o3", 2, price="0.01", freight="0.02")
+    export.payment("o3", "60.00", method="voucher", number=1)
+    export.payment("o3", "49.99", method="debit_card", number=2)
+    export.order("o4", status="canceled")
+    export.item("o4")
+    export.payment("o4")
+    export.order("o5", status="created", approved="")
+    export.order("o6", status="unavailable")
+    export.order("o7", status="invoiced")
+    export.item("o7")
+    return export.write()
+
+
+def test_the_books_agree_with_the_source(imported: Installation, tmp_path: Path) -> None:
+    again = imported.run("import", "marketplace", str(_varied(tmp_path)), "-o", "json")
+    assert again.code == 0, again.err
+    assert [*again.json][:6] == [
+        "orders",
+        "revenue_by_month",
+        "payments_by_type",
+        "receivables",
+        "differences",
+        "rows_refused",
+    ]
+    assert again.json["orders"] == {
+        "canceled": 1,
+        "created": 1,
+        "delivered": 2,
+        "invoiced": 1,
+        "shipped": 1,
+        "unavailable": 1,
+    }
+    assert again.json["revenue_by_month"] == {
+        "2017-10": {"source": "220.00", "books": "220.00"},
+        "2017-11": {"source": "110.03", "books": "110.03"},
+        "2018-01": {"source": "200.00", "books": "200.00"},
+    }
+    assert again.json["receivables"] == {"settled": "219.99", "open": "201.00"}
+    assert again.json["differences"] == []
+
+
+def test_a_second_import_records_nothing(imported: Installation, tmp_path: Path) -> None:
+    before = imported.run("audit", "heads", "-o", "json").data["heads"]
+    again = imported.run("import", "marketplace", str(_varied(tmp_path)))
+    assert again.code == 0, again.err
+    assert "0 commands recorded" in again.out
+    assert "they agree to the centavo" in again.out
+    assert imported.run("audit", "heads", "-o", "json").data["heads"] == before
+
+
+def test_more_card_instalments_are_settled_later(running: Installation, tmp_path: Path) -> None:
+    assert (
+        running.run(
+            "companies", "register", "Loja Dois", "--owner-email", running.told["login"]["email"]
+        ).code
+        == 0
+    )
+    where = ("import", "marketplace", str(_varied(tmp_path)), "--company", "Loja Dois", "-o", "json")
+    assert running.run(*where).json["receivables"] == {"settled": "219.99", "open": "201.00"}
+    later = running.run(*where, "--settle-until", "2018-03-31")
+    assert later.code == 0, later.err
+    assert later.json["receivables"] == {"settled": "300.39", "open": "120.60"}
+
+
+def test_rows_that_were_refused_end_with_8(running: Installation, tmp_path: Path) -> None:
+    owner = running.told["login"]["email"]
+    assert running.run("companies", "register", "Loja Tres", "--owner-email", owner).code == 0
+    export: ExportFolder = small(tmp_path)
+    export.order("o2")
+    export.item("o2", price="12,50")
+    export.payment("o2")
+    partly = running.run("import", "marketplace", str(export.write()), "--company", "Loja Tres", "-o", "json")
+    assert partly.code == 8, partly.err
+    assert partly.json["orders"] == {"delivered": 1}
+    assert [(row["file"], row["line"]) for row in partly.json["rows_refused"]] == [(ITEMS, 3), (ORDERS, 3)]
+    assert partly.json["differences"] == []
+    assert running.run("import", "marketplace", str(tmp_path), "--validate").code == 1
+
+
+def test_what_the_books_have_lost_is_found(running: Installation, tmp_path: Path) -> None:
+    from runtime.cli.api_client import ApiClient
+    from runtime.cli.instance import Instance, Login
+
+    owner = running.told["login"]
+    made = running.run("companies", "register", "Loja Quatro", "--owner-email", owner["email"], "-o", "json")
+    where = ("import", "marketplace", str(small(tmp_path).write()), "--company", "Loja Quatro", "-o", "json")
+    assert running.run(*where).code == 0
+    at = Instance(
+        running.told["url"], None, Login(owner["email"], owner["password"], made.data["company_id"])
+    )
+    with ApiClient(at) as api:
+        (instalment,) = api.rows("/v1/instalments")
+        (settlement,) = api.get(f"/v1/receivables/{instalment['receivable_id']}")["settlements"]
+        command = {
+            "topic": "settlement.reverse_settlement",
+            "target": settlement["id"],
+            "idempotency_key": "undo",
+            "body": {},
+            "reason": "trial",
+        }
+        api.post("/v1/commands", json.dumps({"commands": [command]}).encode())
+    found = running.run(*where)
+    assert found.code == 1
+    assert [(d["what"], d["key"]) for d in found.json["differences"]] == [
+        ("order settled", "o1"),
+        ("receivables", "open"),
+        ("receivables", "settled"),
+    ]
+
+
+@pytest.mark.skipif("OLIST_DIR" not in os.environ, reason="OLIST_DIR names a real export")
+def test_a_real_export_agrees_to_the_centavo(running: Installation) -> None:
+    owner = running.told["login"]["email"]
+    assert running.run("companies", "register", "Loja Real", "--owner-email", owner).code == 0
+    made = running.run(
+        "import", "marketplace", os.environ["OLIST_DIR"], "--company", "Loja Real", "-o", "json"
+    )
+    assert made.code in (0, 8), made.err
+    assert made.json["differences"] == []
+
+
+def test_who_and_what_runs(running: Installation) -> None:
+    who = running.run("whoami", "-o", "json").data
+    assert (who["user"]["email"], who["company"]["id"]) == (
+        running.told["login"]["email"],
+        running.told["company_id"],
+    )
+    roles = running.run("ps", "-o", "json").data["roles"]
+    assert {each["role"] for each in roles} == {"supervisor", "postgres", "redis", "api", "projector"}
+    assert all(each["running"] for each in roles)
+    assert running.run("db", "current", "-o", "json").data["revision"]
+    upgraded = running.run("db", "upgrade", "-o", "json").data
+    assert upgraded["before"] == upgraded["after"]
+
+
+def test_a_new_user_signs_in_with_the_password_from_standard_input(running: Installation) -> None:
+    added = running.run(
+        "users", "add", "rui@example.test", "--role", "auditor", "-o", "json", stdin="a long password\n"
+    )
+    assert added.code == 0, added.err
+    assert "a long password" not in added.out
+    assert running.run("users", "add", "x@example.test", "--role", "clerk", stdin="short\n").code == 2
+    assert (
+        running.run("users", "add", "x@example.test", "--role", "king", stdin="a long password\n").code == 2
+    )
+    assert running.run("companies", "register", "Sem Dono", "--owner-email", "nobody@example.test").code == 3
+
+
+def test_projections_are_looked_at_rebuilt_and_compared(imported: Installation) -> None:
+    assert imported.run("projections", "status", "--max-lag", "60s").code == 0
+    names = [each["name"] for each in imported.run("projections", "list", "-o", "json").data["projections"]]
+    assert "ledger_lines" in names
+    rebuilt = imported.run("projections", "rebuild", "ledger_lines", "sales_orders", "-o", "json")
+    assert rebuilt.code == 0, rebuilt.err
+    for each in rebuilt.data["projections"]:
+        assert (each["promoted"], each["equal"], each["generation"]) == (True, True, 2)
+    compared = imported.run("projections", "compare", "ledger_lines", "-o", "json")
+    assert (compared.code, compared.data["projections"][0]["equal"]) == (0, True)
+    assert imported.run("projections", "rollback", "ledger_lines").code == 0
+    assert imported.run("projections", "rebuild", "no_such_thing").code == 3
+
+
+def test_drift_is_found_and_mended(imported: Installation) -> None:
+    with psycopg.connect(imported.told["database_url"]) as connection:
+        row = connection.execute(
+            "SELECT t.relname FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace "
+            "WHERE n.nspname = 'read' AND t.relname ~ '^catalog_products_g[0-9]+$' ORDER BY 1 LIMIT 1"
+        ).fetchone()
+        assert row is not None
+        table = sql.Identifier("read", row[0])
+        connection.execute(sql.SQL("UPDATE {} SET name = 'tampered'").format(table))
+    found = imported.run("projections", "compare", "catalog_products", "-o", "json")
+    assert found.code == 1
+    assert found.json["diagnostics"][0]["code"] == "differences"
+    mended = imported.run("projections", "rebuild", "catalog_products", "-o", "json")
+    assert (mended.code, mended.data["projections"][0]["equal"]) == (0, False)
+    assert imported.run("projections", "compare", "catalog_products").code == 0
+
+
+def test_a_projection_that_is_being_rebuilt_is_busy(imported: Installation) -> None:
+    with psycopg.connect(imported.told["database_url"]) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s, hashtext('stock_levels'))", (0x7EAF,))
+        assert imported.run("projections", "rebuild", "stock_levels").code == 5
+
+
+def test_a_projection_can_be_paused(imported: Installation) -> None:
+    assert imported.run("projections", "pause", "stock_levels", "--reason", "trial").code == 0
+    status = imported.run("projections", "status", "-o", "json").data["projections"]
+    paused = next(each for each in status if each["name"] == "stock_levels")
+    assert (paused["state"], paused["reason"]) == ("paused", "trial")
+    assert imported.run("projections", "resume", "stock_levels").code == 0
+    assert imported.run("projections", "pause", "no_such_thing", "--reason", "trial").code == 3
+
+
+def test_reports_are_those_of_the_api(imported: Installation) -> None:
+    dre = imported.run("report", "dre", "--period", "2018-01", "-o", "json").data
+    assert dre["net_income"]["amount"] == "201.00"
+    balance = imported.run("report", "trial-balance", "--period", "2018-01", "-o", "json").data
+    assert balance["totals"][0]["in_balance"] is True
+    ageing = imported.run("report", "ageing", "--on", "2018-01-31", "-o", "json").data
+    assert ageing["totals"][0]["total"]["amount"] == "201.00"
+    table = imported.run("report", "dre", "--from", "2017-10", "--to", "2018-01", "--by-month")
+    assert "Receita líquida" in table.out
+    assert imported.run("report", "trial-balance").code == 0
+    assert imported.run("report", "ageing", "--by-party").code == 0
+
+
+def test_what_happened_is_told_and_people_are_masked(imported: Installation) -> None:
+    told = imported.run(
+        "events", "tail", "--since", "1d", "--no-follow", "-o", "jsonl", "--type", "parties.*"
+    )
+    (event,) = [json.loads(line) for line in told.out.splitlines() if imported.told["company_id"] in line]
+    assert event["data"]["name"] == "•••"
+    assert "Cliente" not in told.out
+    one = imported.run("events", "show", event["id"], "-o", "json").data["event"]
+    assert one == event
+    party = event["data"]["party_id"]
+    history = imported.run("events", "history", "party", party, "-o", "json").data["events"]
+    assert [each["type"] for each in history] == ["parties.party_registered"]
+    assert imported.run("events", "history", "party", "pty_00000000000000000000000000").code == 3
+    assert imported.run("events", "history", "nonsense", "x").code == 2
+
+
+def test_a_sale_is_replayed_to_any_of_its_versions(imported: Installation) -> None:
+    told = imported.run(
+        "events", "tail", "--since", "1d", "--no-follow", "-o", "jsonl", "--type", "sales.sale_confirmed"
+    )
+    events = [json.loads(line) for line in told.out.splitlines() if imported.told["company_id"] in line]
+    sale, position = events[0]["data"]["sale_id"], events[0]["position"]
+    now = imported.run("audit", "replay", "sale", sale, "-o", "json").data
+    assert (now["version"], now["state"]["status"]) == (2, "confirmed")
+    for past in (("--version", "1"), ("--position", str(position - 1))):
+        then = imported.run("audit", "replay", "sale", sale, *past, "-o", "json").data
+        assert (then["version"], then["state"]["status"], len(then["events"])) == (1, "draft", 1)
+    assert imported.run("audit", "replay", "sale", sale, "--as-of", "2020-01-01").code == 3
+    instalment = imported.run("events", "history", "receivable", events[0]["data"]["receivable_id"])
+    assert "settlement.receivable_created" in instalment.out
+
+
+def test_the_history_holds_until_somebody_touches_it(imported: Installation, tmp_path: Path) -> None:
+    heads = tmp_path / "heads.json"
+    heads.write_text(imported.run("audit", "heads", "-o", "json").out)
+    intact = imported.run("audit", "verify", "--against", str(heads), "-o", "json")
+    assert intact.code == 0, intact.out
+    assert intact.data["ok"] is True
+    assert intact.data["events"] > 50
+    assert imported.told["company_id"] in intact.data["heads"]
+    assert "✔ hash chain" in imported.run("audit", "verify", "--company", imported.told["company_id"]).out
+
+    changed = json.loads(heads.read_text())
+    changed["data"]["heads"][imported.told["company_id"]]["hash"] = "00" * 32
+    heads.write_text(json.dumps(changed))
+    assert imported.run("audit", "verify", "--against", str(heads)).code == 7
+
+    with psycopg.connect(imported.told["database_url"]) as connection:
+        connection.execute("ALTER TABLE ccontrol.events DISABLE TRIGGER ALL")
+        connection.execute(
+            "UPDATE ccontrol.events SET data = replace(data, 'Minha Empresa', 'Outra Empresa') "
+            "WHERE topic = 'companies.company_registered'"
+        )
+    broken = imported.run("audit", "verify", "-o", "json")
+    assert broken.code == 7
+    assert broken.data["ok"] is False
+    (violation,) = broken.data["violations"]
+    assert violation["kind"] == "event-altered"
+    assert violation["position"] is not None
+    shown = imported.run("audit", "verify")
+    assert "✘ hash chain" in shown.out

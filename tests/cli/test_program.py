@@ -1,0 +1,155 @@
+"""The command line as a whole: fast help, honest exit codes, a promised shape."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.cli.outcome import Exit
+from runtime.cli.program import run
+
+_ROOT = Path(__file__).parents[2]
+_HEAVY = ("psycopg", "fastapi", "sqlalchemy", "eventsourcing", "httpx2", "pydantic", "rich", "alembic")
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No installation, whatever the machine of the developer has."""
+    for name in ("CCONTROL_URL", "CCONTROL_TOKEN", "DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CCONTROL_STATE", str(tmp_path / "none"))
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """Help in a blink: importing any of these would take longer than all the rest."""
+    program = (
+        "import sys; from runtime.cli.program import run; code = run(['--help']); "
+        f"print([name for name in {_HEAVY!r} if name in sys.modules]); sys.exit(code)"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=_ROOT, capture_output=True, text=True, check=False
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert asked.stdout.splitlines()[-1] == "[]"
+    assert "Examples" in asked.stdout
+    for group in ("audit", "companies", "db", "events", "import", "projections", "ps", "report", "serve"):
+        assert f"\n  {group} " in asked.stdout
+
+
+@pytest.mark.parametrize(
+    "group", ["audit", "companies", "db", "events", "import", "projections", "report", "serve", "users"]
+)
+def test_every_group_says_what_it_can_do(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([group, "--help"]) == Exit.DONE
+    assert "Commands:" in capsys.readouterr().out
+    assert run([group]) == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["projections", "status", "--nonsense"],
+        ["projections", "rebuild"],
+        ["projections", "rebuild", "ledger_lines", "--all"],
+        ["projections", "status", "--max-lag", "soon"],
+        ["report", "dre", "--period", "2018-05", "--from", "2018-01"],
+        ["report", "trial-balance", "--period", "2018-13"],
+        ["audit", "replay", "sale", "x", "--version", "1", "--position", "1"],
+        ["import", "marketplace", "/no/such/folder"],
+        ["import", "marketplace", ".", "--settle-until", "tomorrow"],
+        ["events", "show", "evt_1"],
+        ["events", "tail", "-o", "json"],
+        ["whoami"],
+    ],
+)
+def test_wrong_calls_end_with_2_and_a_sentence(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == Exit.USAGE
+    said = capsys.readouterr()
+    assert said.err.startswith("ccontrol: ")
+    assert "Traceback" not in said.err
+
+
+def test_an_error_has_the_shape_of_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["projections", "status", "-o", "json"]) == Exit.USAGE
+    said = json.loads(capsys.readouterr().out)
+    assert (said["schema"], said["command"], said["ok"], said["data"]) == (
+        "ccontrol.cli/v1",
+        "projections.status",
+        False,
+        {},
+    )
+    assert said["diagnostics"][0]["level"] == "error"
+
+
+def test_an_installation_that_is_not_running_is_unreachable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CCONTROL_STATE", str(tmp_path))
+    assert run(["ps"]) == Exit.UNREACHABLE
+    assert "./run" in capsys.readouterr().err
+
+
+def test_a_database_that_does_not_answer_is_unreachable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    for command in (["audit", "verify"], ["db", "current"], ["events", "tail", "--no-follow"]):
+        assert run(command) == Exit.UNREACHABLE
+        assert "the database does not answer" in capsys.readouterr().err
+
+
+def test_a_remote_installation_has_no_database_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CCONTROL_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("CCONTROL_TOKEN", "token")
+    assert run(["audit", "verify"]) == Exit.USAGE
+    assert "needs the database itself" in capsys.readouterr().err
+    assert run(["whoami"]) == Exit.UNREACHABLE
+
+
+def test_a_failure_of_our_own_has_a_report_id(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("runtime.cli.instance.description", broken)
+    assert run(["ps"]) == Exit.INTERNAL
+    assert "report id" in capsys.readouterr().err
+
+
+def test_an_interruption_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runtime.cli.instance.description", interrupted)
+    assert run(["ps"]) == Exit.INTERRUPTED
+
+
+def test_ps_says_who_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CCONTROL_STATE", str(tmp_path))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    pids = {"api": os.getpid(), "projector": gone.pid}
+    (tmp_path / "instance.json").write_text(json.dumps({"url": "", "pids": pids}))
+    assert run(["ps", "-o", "json"]) == Exit.DONE
+    said = json.loads(capsys.readouterr().out)
+    assert said["data"]["roles"] == [
+        {"role": "api", "pid": os.getpid(), "running": True},
+        {"role": "projector", "pid": gone.pid, "running": False},
+    ]
+    assert [each["subject"] for each in said["diagnostics"]] == ["projector"]
+
+
+def test_version_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["version"]) == Exit.DONE
+    assert capsys.readouterr().out.strip() == "0.1.0"
