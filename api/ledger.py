@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 
 from api.explain import lines_href
-from api.filters import Axes, EntryKey, PartyKey, Text, axes, choices_of_codes, day, days, found
+from api.filters import Axes, EntryKey, axes, choices_of_codes, day, days, found
 from api.filters import document as document_filter
 from api.queries import Paging, Reading, paging, reads
 from api.representation import page_of, shape_of, shown, shown_page
@@ -25,7 +25,6 @@ router = APIRouter(prefix="/v1", tags=["ledger"])
 _PERMISSION = "ledger.read"
 
 Lines = Annotated[Reading, Depends(reads("ledger_lines", permission=_PERMISSION))]
-Entries = Annotated[Reading, Depends(reads("ledger_entries", "ledger_lines", permission=_PERMISSION))]
 Chart = Annotated[Reading, Depends(reads("ledger_accounts", permission=_PERMISSION))]
 Calendar = Annotated[Reading, Depends(reads("ledger_periods", permission=_PERMISSION))]
 Balance = Annotated[Reading, Depends(reads("ledger_lines", "ledger_accounts", permission=_PERMISSION))]
@@ -88,7 +87,6 @@ async def list_ledger_lines(
         str | None, Query(alias="account[in]", max_length=8_000, description="Several, with commas.")
     ] = None,
     entry_id: EntryKey | None = None,
-    party_id: PartyKey | None = None,
     include: Literal["total"] | None = None,
 ) -> Any:
     """The postings by day; what they add up to with `include=total`."""
@@ -97,7 +95,6 @@ async def list_ledger_lines(
         effective_date=effective_date.up_to(times.effective_to),
         document_id=document_id,
         entry_id=entry_id,
-        party_id=party_id,
         known=times.known,
     )
     rows = await ledger_lines(
@@ -119,18 +116,16 @@ async def list_ledger_lines(
 
 @router.get("/ledger/entries", response_model=page_of(EntryRow, event_url=str))
 async def list_ledger_entries(
-    reading: Entries,
+    reading: Lines,
     paging: Pages,
     effective_date: EffectiveDate,
     times: Times,
     document_id: DocumentFilter,
-    rule: Text | None = None,
 ) -> Any:
     """The entries by day."""
     rows = await ledger_entries(
         reading.connection,
         reading.company_id,
-        rule=rule,
         document_id=document_id,
         effective_date=effective_date.up_to(times.effective_to),
         known=times.known,
@@ -142,7 +137,7 @@ async def list_ledger_entries(
 
 
 @router.get("/ledger/entries/{entry_id}", response_model=shape_of(EntryDetail, event_url=str))
-async def show_ledger_entry(reading: Entries, entry_id: EntryKey) -> Any:
+async def show_ledger_entry(reading: Lines, entry_id: EntryKey) -> Any:
     """One entry with its lines."""
     detail = found(await ledger_entry(reading.connection, reading.company_id, entry_id))
     return shown(detail, event_url=_event_url(detail.entry.event_id))

@@ -3,7 +3,6 @@
 from projections.audit.events import AuditEvents
 from projections.catalog.products import CatalogProducts
 from projections.ledger.accounts import LedgerAccounts
-from projections.ledger.entries import LedgerEntries
 from projections.ledger.lines import LedgerLines
 from projections.ledger.periods import LedgerPeriods
 from projections.parties.directory import PartiesDirectory
@@ -22,7 +21,6 @@ PROJECTIONS: tuple[type[AnyProjection], ...] = (
     AuditEvents,
     CatalogProducts,
     LedgerAccounts,
-    LedgerEntries,
     LedgerLines,
     LedgerPeriods,
     PartiesDirectory,

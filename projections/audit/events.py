@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -67,6 +68,10 @@ class AuditEvents(SqlProjection):
 
 def named_in(fact: Event) -> list[tuple[str, UUID]]:
     """The ids among the event's own fields; what stands in its lines is a detail of it."""
-    names = [item.name for item in fields(fact)]  # type: ignore[arg-type]  # every event is a dataclass
-    found = [(name, getattr(fact, name)) for name in names]
+    found = [(name, getattr(fact, name)) for name in _names_of(type(fact))]
     return [(name, value) for name, value in found if isinstance(value, UUID)]
+
+
+@lru_cache(maxsize=1_000)
+def _names_of(kind: Any) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind))

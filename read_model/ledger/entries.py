@@ -6,42 +6,17 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Index, Integer, Row, Text, Uuid, select
+from sqlalchemy import Row, Select, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from read_model.database import read_table
 from read_model.known import NOW, KnownAsOf
+from read_model.ledger.lines import ENTRIES as TABLE
 from read_model.ledger.lines import LedgerLineRow, LineSelection, ledger_lines
 from read_model.row import Actor, Amount, CommandId, Document, EntryId, EventId
 from read_model.selection import ANY_DAY, Days, beyond, equal
 
-TABLE = read_table(
-    "ledger_entries",
-    Column("entry_id", Uuid, primary_key=True),
-    Column("rule", Text, nullable=False),
-    Column("rule_version", Integer, nullable=False),
-    Column("document_kind", Text, nullable=False),
-    Column("document_id", Uuid, nullable=False),
-    Column("memo", Text, nullable=False),
-    Column("total_minor", BigInteger, nullable=False),
-    Column("currency", Text, nullable=False),
-    Column("effective_date", Date, nullable=False),
-    Column("position", BigInteger, nullable=False),
-    Column("recorded_at", DateTime(timezone=True), nullable=False),
-    Column("event_id", Uuid, nullable=False),
-    Column("command_id", Uuid, nullable=False),
-    Column("actor_kind", Text, nullable=False),
-    Column("actor_id", Uuid, nullable=False),
-    Column("on_behalf_of", Uuid),
-    Column("reason", Text),
-    Column("reverses", Uuid),
-    Column("reversed_by", Uuid),
-    Column("version", Integer, nullable=False),
-    Index("ledger_entries_effective", "company_id", "effective_date", "position"),
-    Index("ledger_entries_document", "company_id", "document_id"),
-    Index("ledger_entries_rule", "company_id", "rule", "effective_date", "position"),
-)
 _ORDER = (TABLE.c.effective_date, TABLE.c.position)
+_REVERSAL = TABLE.alias("reversal")
 # More lines than any entry may have.
 _LINES_MAX = 10_000
 
@@ -65,7 +40,6 @@ class EntryRow:
     reason: str | None
     reverses: EntryId | None
     reversed_by: EntryId | None
-    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +54,6 @@ async def ledger_entries(
     connection: AsyncConnection,
     company_id: UUID,
     *,
-    rule: str | None = None,
     document_id: UUID | None = None,
     effective_date: Days = ANY_DAY,
     known: KnownAsOf = NOW,
@@ -88,12 +61,8 @@ async def ledger_entries(
     limit: int,
 ) -> Sequence[EntryRow]:
     """The entries by day and, within it, as they were recorded."""
-    wanted = (
-        (TABLE.c.company_id, company_id),
-        (TABLE.c.rule, rule),
-        (TABLE.c.document_id, document_id),
-    )
-    question = select(TABLE).where(
+    wanted = ((TABLE.c.company_id, company_id), (TABLE.c.document_id, document_id))
+    question = _linked().where(
         *equal(*wanted),
         *effective_date.within(TABLE.c.effective_date),
         *known.within(TABLE),
@@ -105,12 +74,18 @@ async def ledger_entries(
 
 async def ledger_entry(connection: AsyncConnection, company_id: UUID, entry_id: UUID) -> EntryDetail | None:
     """One entry with its lines, or None."""
-    question = select(TABLE).where(TABLE.c.company_id == company_id, TABLE.c.entry_id == entry_id)
+    question = _linked().where(TABLE.c.company_id == company_id, TABLE.c.entry_id == entry_id)
     row = (await connection.execute(question)).one_or_none()
     if row is None:
         return None
     lines = await ledger_lines(connection, company_id, LineSelection(entry_id=entry_id), limit=_LINES_MAX)
     return EntryDetail(entry=_row(row), lines=tuple(sorted(lines, key=lambda line: line.line)))
+
+
+def _linked() -> Select[Any]:
+    """Entries with what reversed them: the entry that names them as the one it reverses."""
+    reversal = and_(_REVERSAL.c.company_id == TABLE.c.company_id, _REVERSAL.c.reverses == TABLE.c.entry_id)
+    return select(TABLE, _REVERSAL.c.entry_id.label("reversed_by")).outerjoin(_REVERSAL, reversal)
 
 
 def _row(row: Row[Any]) -> EntryRow:
@@ -130,5 +105,4 @@ def _row(row: Row[Any]) -> EntryRow:
         reason=row.reason,
         reverses=row.reverses,
         reversed_by=row.reversed_by,
-        version=row.version,
     )

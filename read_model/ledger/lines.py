@@ -39,7 +39,8 @@ _BY_BYTES = {"account_code": "text_pattern_ops"}
 
 TABLE = read_table(
     "ledger_lines",
-    Column("entry_id", Uuid, primary_key=True),
+    # By position, so that rows are written where the last ones were; entries have random ids.
+    Column("position", BigInteger, primary_key=True),
     Column("line", Integer, primary_key=True),
     Column("account_code", Text, nullable=False),
     Column("account_name", Text, nullable=False),
@@ -47,18 +48,7 @@ TABLE = read_table(
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
     Column("effective_date", Date, nullable=False),
-    Column("position", BigInteger, nullable=False),
     Column("recorded_at", DateTime(timezone=True), nullable=False),
-    Column("event_id", Uuid, nullable=False),
-    Column("command_id", Uuid, nullable=False),
-    Column("actor_kind", Text, nullable=False),
-    Column("actor_id", Uuid, nullable=False),
-    Column("on_behalf_of", Uuid),
-    Column("reason", Text),
-    Column("rule", Text, nullable=False),
-    Column("rule_version", Integer, nullable=False),
-    Column("document_kind", Text, nullable=False),
-    Column("document_id", Uuid, nullable=False),
     Column("party_id", Uuid),
     Column("bank_account_id", Uuid),
     Column("memo", Text),
@@ -72,10 +62,49 @@ TABLE = read_table(
         "line",
         postgresql_ops=_BY_BYTES,
     ),
-    Index("ledger_lines_document", "company_id", "document_id"),
-    Index("ledger_lines_party", "company_id", "party_id", "effective_date"),
 )
+ENTRIES = read_table(
+    "ledger_entries",
+    Column("position", BigInteger, primary_key=True),
+    Column("entry_id", Uuid, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("rule_version", Integer, nullable=False),
+    Column("document_kind", Text, nullable=False),
+    Column("document_id", Uuid, nullable=False),
+    Column("memo", Text, nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("effective_date", Date, nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("command_id", Uuid, nullable=False),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor_id", Uuid, nullable=False),
+    Column("on_behalf_of", Uuid),
+    Column("reason", Text),
+    Column("reverses", Uuid),
+    Index("ledger_entries_entry", "company_id", "entry_id"),
+    Index("ledger_entries_reverses", "company_id", "reverses"),
+    Index("ledger_entries_effective", "company_id", "effective_date", "position"),
+    Index("ledger_entries_document", "company_id", "document_id"),
+)
+"""What the lines of one entry have in common, so that it is kept once."""
+
 _ORDER = (TABLE.c.effective_date, TABLE.c.position, TABLE.c.line)
+_OF_THE_ENTRY = (
+    ENTRIES.c.entry_id,
+    ENTRIES.c.event_id,
+    ENTRIES.c.command_id,
+    ENTRIES.c.actor_kind,
+    ENTRIES.c.actor_id,
+    ENTRIES.c.on_behalf_of,
+    ENTRIES.c.reason,
+    ENTRIES.c.rule,
+    ENTRIES.c.rule_version,
+    ENTRIES.c.document_kind,
+    ENTRIES.c.document_id,
+    ENTRIES.c.memo.label("entry_memo"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +129,7 @@ class LedgerLineRow:
     document: Document
     party_id: PartyId | None
     bank_account_id: BankAccountId | None
-    memo: str | None
+    memo: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,29 +171,31 @@ def _sum(side: str) -> ColumnElement[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineSelection:
-    """Which lines: by account and all below it, day, document, entry, party, and as known when."""
+    """Which lines: by account and all below it, day, document, entry, and as known when."""
 
     accounts: tuple[str, ...] = ()
     effective_date: Days = ANY_DAY
     document_id: UUID | None = None
     entry_id: UUID | None = None
-    party_id: UUID | None = None
     known: KnownAsOf = NOW
 
     def conditions(self, company_id: UUID) -> list[ColumnElement[bool]]:
         """As conditions on the table."""
-        wanted = (
-            (TABLE.c.company_id, company_id),
-            (TABLE.c.document_id, self.document_id),
-            (TABLE.c.entry_id, self.entry_id),
-            (TABLE.c.party_id, self.party_id),
-        )
         return [
-            *equal(*wanted),
+            TABLE.c.company_id == company_id,
+            *self._entries(company_id),
             *under(self.accounts),
             *self.effective_date.within(TABLE.c.effective_date),
             *self.known.within(TABLE),
         ]
+
+    def _entries(self, company_id: UUID) -> list[ColumnElement[bool]]:
+        wanted = equal((ENTRIES.c.document_id, self.document_id), (ENTRIES.c.entry_id, self.entry_id))
+        if not wanted:
+            return []
+        # An entry is on one position, so its lines are found by the key.
+        positions = select(ENTRIES.c.position).where(ENTRIES.c.company_id == company_id, *wanted)
+        return [TABLE.c.position.in_(positions)]
 
 
 async def ledger_lines(
@@ -176,7 +207,12 @@ async def ledger_lines(
     limit: int,
 ) -> Sequence[LedgerLineRow]:
     """The lines by day and, within it, as they were recorded."""
-    question = select(TABLE).where(*selection.conditions(company_id), *beyond(_ORDER, after))
+    entry = and_(ENTRIES.c.company_id == company_id, ENTRIES.c.position == TABLE.c.position)
+    question = (
+        select(TABLE, *_OF_THE_ENTRY)
+        .join(ENTRIES, entry)
+        .where(*selection.conditions(company_id), *beyond(_ORDER, after))
+    )
     found = await connection.execute(question.order_by(*_ORDER).limit(limit))
     return [_row(row) for row in found]
 
@@ -222,5 +258,5 @@ def _row(row: Row[Any]) -> LedgerLineRow:
         document=Document(row.document_kind, row.document_id),
         party_id=row.party_id,
         bank_account_id=row.bank_account_id,
-        memo=row.memo,
+        memo=row.memo or row.entry_memo,
     )

@@ -114,10 +114,15 @@ class Books:
         """The same of Redis, which must know all that was folded."""
 
         async def asked() -> A:
-            views = Views(self._client, self._epoch, patience_seconds=5)
-            return await question(views, self._partition, self._company_id, *arguments, at_least=self.head)
+            return await question(
+                self.views(), self._partition, self._company_id, *arguments, at_least=self.head
+            )
 
         return self.run(asked())
+
+    def views(self) -> Views:
+        """The Redis views of what was folded; patient, because the machine may be busy."""
+        return Views(self._client, self._epoch, patience_seconds=5)
 
     def rows(self) -> dict[str, list[str]]:
         """Every row of every table, as text and in the order of their keys, of the company folded last."""

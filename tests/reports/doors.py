@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from api.app import create_app
 from api.services import Services
 from projections.catalogue import PROJECTIONS
+from read_model.cache import Views
 from read_model.freshness import Freshnesses
 from tests.doors.world import Clock, DoorStore, People
 from tests.reports.books import Books
@@ -20,7 +21,9 @@ from write_model.store.store import Store
 class Doors:
     """A company behind its doors."""
 
-    def __init__(self, books: Books, company_id: UUID, store: Store | None = None) -> None:
+    def __init__(
+        self, books: Books, company_id: UUID, store: Store | None = None, views: Views | None = None
+    ) -> None:
         self._books = books
         self._company_id = company_id
         self._people = People()
@@ -39,6 +42,7 @@ class Doors:
                 door_secret=b"0123456789abcdef0123456789abcdef",
                 clock=self._clock,
                 ids=RandomIds(),
+                views=views,
             )
         )
         self._app.state.directory = self._people

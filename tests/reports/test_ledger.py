@@ -76,7 +76,7 @@ def test_an_entry_and_its_reversal_point_at_each_other(books: Books) -> None:
     reversal = books.ask(ledger_entry, original.entry.reversed_by)
     assert reversal is not None
     assert reversal.entry.reverses == original.entry.id
-    assert (original.entry.version, original.entry.total.minor) == (2, 1300)
+    assert original.entry.total.minor == 1300
     assert {(line.account_code, line.side) for line in original.lines} == {
         (line.account_code, "C" if line.side == "D" else "D") for line in reversal.lines
     }

@@ -151,6 +151,40 @@ def test_what_cannot_be_asked_is_refused(doors: Doors, path: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("path", "count"),
+    [
+        ("/v1/sales?status=confirmed&confirmed_on[gte]=2026-11-01&confirmed_on[lt]=2026-12-01", 1),
+        ("/v1/sales?confirmed_on=2026-11-10", 2),
+        ("/v1/sales?number=1", 1),
+        (f"/v1/sales?customer_id={PARTY}", 4),
+        ("/v1/instalments?status[in]=open,overdue", 2),
+        ("/v1/instalments?status=overdue&due_date[lte]=2026-11-20", 1),
+        (f"/v1/receivables?document_id={SALE}", 1),
+        (f"/v1/settlements?bank_account_id={ACCOUNT}&paid_on[gt]=2026-10-20", 1),
+        (f"/v1/stock/levels?product_id={PRODUCT}", 1),
+        ("/v1/products?q=caneta", 1),
+        ("/v1/parties?role=customer&status=active", 1),
+        ("/v1/ledger/accounts?kind=cost&leaf=true", 2),
+        (f"/v1/ledger/lines?document_id={SALE}", 4),
+        (f"/v1/ledger/entries?document_id={ACCOUNT}", 1),
+        (f"/v1/ledger/lines?account=1.1&entry_id={ENTRY}", 2),
+        ("/v1/ledger/lines?account[in]=3,4&as_of=2026-10-31", 0),
+        (f"/v1/bank-accounts/{ACCOUNT}/statement?effective_to=2026-10-31", 2),
+    ],
+)
+def test_filters_narrow_a_list(doors: Doors, path: str, count: int) -> None:
+    assert len(doors.json(path)["data"]) == count
+
+
+def test_answers_from_redis_are_those_from_sql(books: Books) -> None:
+    company = busy_shop()
+    books.fold(company)
+    from_sql, from_redis = Doors(books, company.id), Doors(books, company.id, views=books.views())
+    for path in ("/v1/dashboard", "/v1/bank-accounts"):
+        assert from_redis.json(path) == from_sql.json(path)
+
+
 def test_a_cursor_belongs_to_its_filters(doors: Doors) -> None:
     cursor = doors.json("/v1/sales?limit=1")["page"]["next_cursor"]
     assert doors.get(f"/v1/sales?limit=1&cursor={cursor}").status_code == 200
