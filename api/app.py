@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 from fastapi import APIRouter, FastAPI
 
 import api
+from api.auth import Visitors
 from api.command_doors import command_router
 from api.commands import load_commands
 from api.door import Door
@@ -23,6 +24,7 @@ from api.passwords import PasswordChecker
 from api.queries import Reads
 from api.routes import gates_of, routes_of
 from api.services import Services
+from api.switchboard import Switchboard
 from api.tokens import AccessTokens
 
 
@@ -40,6 +42,8 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # It would ask the environment at every request whether anybody is listening.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         # A path has one spelling; a redirect would lose the body of a command.
         redirect_slashes=False,
     )
@@ -47,6 +51,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.metrics = Metrics()
     app.state.tokens = AccessTokens(services.token_keys)
     app.state.directory = Directory(services.engine)
+    app.state.visitors = Visitors()
     app.state.passwords = PasswordChecker()
     app.state.sign_ins = Attempts(services.redis, name="sign-in")
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
@@ -57,6 +62,7 @@ def create_app(services: Services) -> FastAPI:
         if router is not None:
             _put_up(app, router)
     _check(app, services)
+    app.router.middleware_stack = Switchboard(app.router.middleware_stack, app.routes)
     app.add_middleware(Door, metrics=app.state.metrics, new_id=services.ids.new)
     return app
 

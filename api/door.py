@@ -70,7 +70,7 @@ class Door:
         finally:
             route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.requests.labels(method, route, visit.status).observe(perf_counter() - started)
+            self._metrics.timer(method, route, visit.status).observe(perf_counter() - started)
 
 
 class _Visit:

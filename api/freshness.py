@@ -23,6 +23,8 @@ _WAIT_DEFAULT_SECONDS = 1.0
 _WAIT_MAX_SECONDS = 10.0
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+# Two digits at a time, as one position is written for every command.
+_PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 _TO_INT = str.maketrans(_ALPHABET, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
 _TOKEN = re.compile(r"ct1-([0-9A-HJKMNP-TV-Z]{4})-([0-9A-HJKMNP-TV-Z]{13})-([0-9a-f]{16})", re.ASCII)
 _POSITION = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -51,13 +53,17 @@ def _mac(body: str, company_id: UUID, secret: bytes) -> str:
 
 
 def _base32(number: int, width: int) -> str:
-    digits = []
-    for _ in range(width):
-        number, digit = divmod(number, 32)
-        digits.append(_ALPHABET[digit])
-    if number:
+    text = ""
+    while number:
+        number, pair = divmod(number, 1024)
+        text = _PAIRS[pair] + text
+    text = text.rjust(width, "0")
+    if len(text) > width:
+        # Pairs may bring one leading zero too many.
+        text = text.removeprefix("0")
+    if len(text) != width:
         raise ValueError("too large for a token")
-    return "".join(reversed(digits))
+    return text
 
 
 @dataclass(frozen=True, slots=True)

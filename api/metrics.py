@@ -13,6 +13,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._timers: dict[tuple[str, str, int], Histogram] = {}
         self.requests = Histogram(
             "http_server_request_duration_seconds",
             "How long requests took.",
@@ -47,6 +48,14 @@ class Metrics:
             "Commands answered from the record.",
             registry=self.registry,
         )
+
+    def timer(self, method: str, route: str, status: int) -> Histogram:
+        """The timer of one kind of request; looked up here, as the library locks and checks each time."""
+        key = (method, route, status)
+        found = self._timers.get(key)
+        if found is None:
+            found = self._timers[key] = self.requests.labels(*key)
+        return found
 
     def count_events(self, receipt: Receipt) -> None:
         """What a command recorded; a replayed one recorded nothing."""

@@ -44,7 +44,6 @@ _ALL = (
     Kind("unauthenticated", 401, "Entre para continuar", "Sign in to continue"),
     Kind("permission-denied", 403, "Você não tem esta permissão", "You do not have this permission"),
     Kind("company-mismatch", 403, "Você não participa desta empresa", "You are not a member of this company"),
-    Kind("company-suspended", 403, "Esta empresa está suspensa", "This company is suspended"),
     Kind("not-found", 404, "Não encontrado", "Not found"),
     Kind("method-not-allowed", 405, "Método não permitido", "Method not allowed"),
     Kind(
@@ -54,13 +53,6 @@ _ALL = (
         "Facts are never deleted: reverse or cancel",
     ),
     Kind("not-acceptable", 406, "Formato de resposta indisponível", "Format of the answer not available"),
-    Kind(
-        "request-in-progress",
-        409,
-        "Este mesmo pedido ainda está sendo processado",
-        "This same request is still in progress",
-        retryable=True,
-    ),
     Kind(
         "state-conflict",
         409,
@@ -108,7 +100,6 @@ _ALL = (
         "Não foi tentado: outro comando do lote foi recusado",
         "Not attempted: another command of the batch was refused",
     ),
-    Kind("if-match-required", 428, "O cabeçalho If-Match é obrigatório", "The header If-Match is required"),
     Kind("rate-limited", 429, "Muitas tentativas; aguarde", "Too many attempts; wait", retryable=True),
     Kind("internal-error", 500, "Erro interno", "Internal error", retryable=True),
     Kind(

@@ -16,6 +16,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from api.field_words import PORTUGUESE
 from api.problem_kinds import KINDS, Kind
 from write_model.companies.company import CompanyIsSuspended
 from write_model.message import Duplicate, NotFound, PeriodClosed, Refusal, StateConflict, refusal_code
@@ -81,7 +82,8 @@ class Problem(Exception):
         if request_id is not None:
             body["instance"] = f"/v1/requests/{request_id}"
             body["request_id"] = request_id
-        lists = {"params": self.params, "errors": self.errors, "actions": self.actions}
+        errors = self.errors if language == "en" else [_in_portuguese(entry) for entry in self.errors]
+        lists = {"params": self.params, "errors": errors, "actions": self.actions}
         return body | {name: value for name, value in lists.items() if value} | self.extra
 
 
@@ -119,6 +121,11 @@ def field_error(pointer: str, code: str, message: str, params: Mapping[str, str]
     if params:
         found["params"] = dict(params)
     return found
+
+
+def _in_portuguese(entry: FieldError) -> FieldError:
+    words = PORTUGUESE.get(entry["code"])
+    return entry if words is None else entry | {"message": words}
 
 
 def _descendants(kind: type[Refusal]) -> Iterator[type[Refusal]]:

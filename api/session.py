@@ -105,9 +105,9 @@ class Me:
 
     async def __call__(self, request: Request) -> Response:
         """The user, the company at work, and what they may there."""
-        user, memberships, default = await signed_in(request)
+        (user, memberships), claims = await signed_in(request)
         require_format(request)
-        here = chosen_membership(request, memberships, default) if memberships else None
+        here = chosen_membership(request, memberships, claims.company_id) if memberships else None
         roles = here.roles if here else frozenset()
         return JsonAnswer(
             {

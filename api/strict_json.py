@@ -7,12 +7,14 @@ NaN and infinities, numbers too large to be finite, trailing data, nesting beyon
 import json
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 
 from api.problems import Problem
 
 _NUMBER_DIGITS_MAX = 32
 _JSON = "application/json"
+_CANONICAL = msgspec.json.Encoder(order="sorted")
 
 
 class Unreadable:
@@ -52,7 +54,7 @@ async def read_body(request: Request) -> Any:
 
 def canonical(value: Any) -> str:
     """The one text of a decoded document: what is hashed to tell whether a request is the same."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=str)
+    return _CANONICAL.encode(value).decode()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,10 +10,12 @@ import pytest
 
 import api
 from api.command_doors import forms
+from api.field_words import PORTUGUESE
 from api.problem_kinds import KINDS
 from api.problem_pages import all_kinds
 from api.problems import refusal_kinds
 from tests.doors.world import World, assert_problem
+from write_model.values.invalid import CODES
 
 pytestmark = pytest.mark.asyncio
 
@@ -33,8 +35,8 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
             yield path, method, operation
 
 
-def sources() -> list[str]:
-    return [module.read_text() for module in Path(api.__path__[0]).glob("*.py")]
+def sources(room: str = "api") -> list[str]:
+    return [module.read_text() for module in (Path(api.__path__[0]).parent / room).rglob("*.py")]
 
 
 def references(value: Any) -> Iterator[str]:
@@ -113,6 +115,17 @@ async def test_every_problem_has_a_page_and_words_in_both_languages(world: World
 async def test_every_code_raised_in_the_doors_is_registered(world: World) -> None:
     raised = {code for text in sources() for code in re.findall(r'Problem\(\s*"([a-z-]+)"', text)}
     assert raised <= KINDS.keys()
+
+
+async def test_every_field_error_has_words_in_portuguese(world: World) -> None:
+    raised = {c for text in sources() for c in re.findall(r'field_error\([^,]+, "([a-z-]+)"', text)}
+    raised |= {c for text in sources("write_model") for c in re.findall(r'Invalid\(\s*"([a-z-]+)"', text)}
+    assert raised | CODES <= PORTUGUESE.keys()
+    wrong = {"name": ""}
+    english = await world.post("/v1/parties", wrong, headers=world.headers(Accept_Language="en"))
+    assert english.json()["errors"][0]["message"] == "The text is too short."
+    portuguese = await world.post("/v1/parties", wrong)
+    assert portuguese.json()["errors"][0]["message"] == "O texto é curto demais."
 
 
 async def test_problems_speak_the_language_of_the_client(world: World) -> None:

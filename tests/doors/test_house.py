@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from psycopg import sql
+from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -265,6 +266,19 @@ async def test_readiness_names_every_projection(house: House) -> None:
     assert {entry["name"] for entry in body["projections"]} == house.app.state.services.projections
     assert {entry["state"] for entry in body["projections"]} == {"live"}
     assert (await house.client.get("/livez")).json() == {"status": "ok"}
+
+
+async def test_without_redis_it_is_only_degraded(house: House) -> None:
+    services = house.app.state.services
+    nowhere: Redis = Redis.from_url("redis://127.0.0.1:1/0")
+    house.app.state.services = replace(services, redis=nowhere)
+    try:
+        ready = await house.client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+        assert ready.json()["checks"] == {"database": "ok", "redis": "down"}
+    finally:
+        house.app.state.services = services
+        await nowhere.aclose()
 
 
 async def test_the_doors_answer_while_the_database_is_away(house: House) -> None:

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api.permissions import ROLES, allows
+from api.permissions import EVERYONE, ROLES, allows
 from api.routes import gates_of, routes_of
 from tests.doors.world import NOW, PASSWORD, World, assert_problem, public
 
@@ -128,6 +128,17 @@ async def test_every_command_asks_who_and_whether_they_may(world: World) -> None
         (gate,) = gates_of(route)
         refused = await world.client.post(route.path, content=b"", headers=world.headers(nobody))
         assert assert_problem(refused, 403, "permission-denied")["params"] == {"permission": gate.permission}
+
+
+async def test_every_question_asks_who_and_whether_they_may(world: World) -> None:
+    nobody = world.people.add("rui@example.com", (world.company_id, "no-such-role"))
+    for route in routes_of(world.app):
+        for gate in gates_of(route):
+            if "GET" not in (route.methods or ()) or gate.permission in (None, EVERYONE):
+                continue
+            assert_problem(await world.client.get(route.path), 401, "unauthenticated")
+            refused = assert_problem(await world.get(route.path, nobody), 403, "permission-denied")
+            assert refused["params"] == {"permission": gate.permission}
 
 
 async def test_a_token_ends_with_its_time_its_user_and_a_sign_out(world: World) -> None:
