@@ -68,7 +68,8 @@ class AuditEvents(SqlProjection):
 
 def named_in(fact: Event) -> list[tuple[str, UUID]]:
     """The ids among the event's own fields; what stands in its lines is a detail of it."""
-    found = [(name, getattr(fact, name)) for name in _names_of(type(fact))]
+    kind: Any = type(fact)
+    found = [(name, getattr(fact, name)) for name in _names_of(kind)]
     return [(name, value) for name, value in found if isinstance(value, UUID)]
 
 
