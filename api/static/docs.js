@@ -17,6 +17,10 @@ const make = (tag, attributes = {}, ...children) => {
 
 const pretty = (value) => JSON.stringify(value, null, 2);
 
+// randomUUID is only there on https and localhost.
+const newKey = () =>
+  crypto.randomUUID ? crypto.randomUUID() : Array.from(crypto.getRandomValues(new Uint32Array(4))).join("-");
+
 const referred = (node) => {
   const name = node && node.$ref && node.$ref.split("/").pop();
   return name ? schema.components.schemas[name] : node;
@@ -64,7 +68,7 @@ function requestOf(path, operation, form) {
   if (token) headers.Authorization = `Bearer ${token}`;
   if (consistency && !headers["Consistency-Token"]) headers["Consistency-Token"] = consistency;
   const needsKey = (operation.parameters || []).some((p) => p.name === "Idempotency-Key");
-  if (needsKey && !headers["Idempotency-Key"]) headers["Idempotency-Key"] = crypto.randomUUID();
+  if (needsKey && !headers["Idempotency-Key"]) headers["Idempotency-Key"] = newKey();
   const text = form.querySelector("textarea");
   if (text) headers["Content-Type"] = "application/json";
   return { url: query.size ? `${url}?${query}` : url, headers, body: text ? text.value : undefined };
