@@ -1,8 +1,6 @@
 """The tree of commands, and how every one of them ends."""
 
 import sys
-import traceback
-import uuid
 from collections.abc import Sequence
 
 import typer
@@ -56,7 +54,7 @@ for group in (serve, db, imports, projections, events, audit, reports, companies
     app.add_typer(group.app)
 app.command("ps")(processes.ps)
 app.command("whoami")(whoami.whoami)
-app.command("version")(whoami.version)
+app.command("version")(whoami.show_version)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -106,6 +104,9 @@ def _translated(failure: Exception) -> Stop:
                 "the database does not answer",
                 "is it running? start it with ./run",
             )
+    import traceback
+    import uuid
+
     report_id = uuid.uuid4().hex[:12]
     sys.stderr.write("".join(traceback.format_exception(failure)))
     return Stop(Exit.INTERNAL, "internal", f"internal error, report id {report_id}: {type(failure).__name__}")

@@ -1,9 +1,8 @@
 """`ccontrol projections`: are the reports up to date, and can they be proved?"""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -25,6 +24,7 @@ app = typer.Typer(
 )
 
 _SAMPLE_SHOWN = 5
+T = TypeVar("T")
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=64, help="Partitions folded side by side.")]
@@ -36,7 +36,7 @@ Jobs = Annotated[int, typer.Option("--jobs", min=1, max=64, help="Partitions fol
 @app.command("list")
 def list_(output_format: Output = Format.TABLE) -> None:
     """List every projection with what it serves."""
-    found = [_described(each) for each in asyncio.run(_statuses())]
+    found = [_described(each) for each in _awaited(_statuses())]
     columns = ("name", "version", "generation", "lane", "klass", "state")
     output.answer(
         output_format,
@@ -56,7 +56,7 @@ def status(
 ) -> int:
     """Show how far every projection is behind the log."""
     limit = None if max_lag is None else moments.duration(max_lag).total_seconds()
-    found = [_described(each) for each in asyncio.run(_statuses())]
+    found = [_described(each) for each in _awaited(_statuses())]
     notes = []
     for each in found:
         if each["state"] == "failed":
@@ -91,6 +91,13 @@ def _stopped(each: dict[str, Any]) -> output.Diagnostic:
         subject=each["name"],
         hint=f"ccontrol projections resume {each['name']}",
     )
+
+
+def _awaited(work: Coroutine[Any, Any, T]) -> T:
+    """The outcome of asynchronous work; imported here because help must not wait for it."""
+    import asyncio
+
+    return asyncio.run(work)
 
 
 async def _statuses() -> "list[ProjectionStatus]":
@@ -250,7 +257,7 @@ def _for_each(
                     await work(workshop, name, _Bar(bar))
 
     try:
-        asyncio.run(run())
+        _awaited(run())
     except RebuildBusy as busy:
         message = f"somebody else is rebuilding or comparing {busy}"
         raise Stop(Exit.CONFLICT, "busy", message, "wait for it, then run this again") from None
@@ -442,7 +449,7 @@ def _operate(act: Callable[[], Any], name: str) -> None:
     from projections.rebuild import RebuildBusy, UnknownProjection
 
     try:
-        asyncio.run(act())
+        _awaited(act())
     except UnknownProjection:
         raise _unknown(name) from None
     except RebuildBusy:

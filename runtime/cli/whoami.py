@@ -1,7 +1,5 @@
 """`ccontrol whoami` and `ccontrol version`."""
 
-from importlib.metadata import version as installed_version
-
 from runtime.cli import output
 from runtime.cli.company import Company
 from runtime.cli.output import Format, Output
@@ -21,9 +19,11 @@ def whoami(company: Company = None, output_format: Output = Format.TABLE) -> Non
     )
 
 
-def version(output_format: Output = Format.TABLE) -> None:
+def show_version(output_format: Output = Format.TABLE) -> None:
     """Show the version of this program."""
-    number = installed_version("ccontrol-m")
+    from importlib.metadata import version
+
+    number = version("ccontrol-m")
     output.answer(output_format, "version", {"version": number}, show=lambda: output.line(number))
 
 

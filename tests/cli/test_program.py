@@ -12,7 +12,17 @@ from runtime.cli.outcome import Exit
 from runtime.cli.program import run
 
 _ROOT = Path(__file__).parents[2]
-_HEAVY = ("psycopg", "fastapi", "sqlalchemy", "eventsourcing", "httpx2", "pydantic", "rich", "alembic")
+_HEAVY = (
+    "asyncio",
+    "psycopg",
+    "fastapi",
+    "sqlalchemy",
+    "eventsourcing",
+    "httpx2",
+    "pydantic",
+    "rich",
+    "alembic",
+)
 
 
 @pytest.fixture(autouse=True)
