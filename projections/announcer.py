@@ -3,7 +3,7 @@
 import asyncio
 
 from projections.bookkeeping import CHECKPOINTS_CHANNEL, EVERY_PARTITION
-from projections.connections import Connection, connect, is_transient
+from projections.connections import Connection, connect, is_transient, stop_if_cancelled
 
 
 class Announcer:
@@ -29,11 +29,13 @@ class Announcer:
             try:
                 async with await connect(self._database_url, name="announcer") as connection:
                     while True:
+                        stop_if_cancelled()
                         await self._wake.wait()
                         self._wake.clear()
                         moved, self._moved = self._moved, set()
                         await _notify(connection, ",".join(str(partition) for partition in sorted(moved)))
             except Exception as error:
+                stop_if_cancelled()
                 if not is_transient(error):
                     raise
                 await asyncio.sleep(0.5)

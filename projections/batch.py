@@ -159,6 +159,8 @@ class Batch:
         rows.shape.check_values(set)
         whole_key = rows.shape.key_of(key, self._company, self._partition)
         before = rows.last(whole_key)
+        if not set:
+            return
         if before is None:
             rows.layers[0][whole_key] = Pending(Kind.PATCH, whole_key, dict(set))
         elif before.kind is not Kind.REMOVE:

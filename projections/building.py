@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from projections import metrics
 from projections.backoff import Backoff
-from projections.connections import is_transient
+from projections.connections import is_transient, stop_if_cancelled
 from projections.fold import Folder
 from projections.lane import EventRefused, Follower, Lane, apply_or_blame
 from projections.pages import EventLog, LogUnreadable, Pages
@@ -118,11 +118,13 @@ class Build:
             pages = Pages(self._log, follower.partition)
             try:
                 while follower.position < target:
+                    stop_if_cancelled()
                     try:
                         await self._fold_page(follower, pages, target)
                         backoff.reset()
                         self._report(phase)
                     except Exception as error:
+                        stop_if_cancelled()
                         if not is_transient(error):
                             raise
                         await asyncio.sleep(backoff.failed())

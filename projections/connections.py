@@ -1,5 +1,6 @@
 """Connections to PostgreSQL as the projector, and what counts as a passing failure of one."""
 
+import asyncio
 from typing import Any
 
 import psycopg
@@ -45,6 +46,17 @@ def is_transient(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def stop_if_cancelled() -> None:
+    """For every loop that must end when it is cancelled.
+
+    A cancellation can get lost on the way: psycopg lets the error of an interrupted statement take its place,
+    and before Python 3.12 asyncio.wait_for, which its pool uses, drops it when the answer comes just then.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def plain_url(database_url: str) -> str:

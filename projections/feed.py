@@ -13,7 +13,7 @@ import structlog
 
 from projections import metrics
 from projections.backoff import Backoff
-from projections.connections import is_transient
+from projections.connections import is_transient, stop_if_cancelled
 from projections.failures import Failures
 from projections.lane import CheckpointMoved, EventRefused, Fence, Follower, Lane, LeaseLost, apply_or_blame
 from projections.pages import EventLog, LogUnreadable, Pages
@@ -64,6 +64,7 @@ class Feed:
         waiting = False
         try:
             while True:
+                stop_if_cancelled()
                 try:
                     await self._round()
                     backoff.reset()
@@ -73,13 +74,15 @@ class Feed:
                 except LeaseLost:
                     return
                 except CheckpointMoved:
-                    self._mistrusted, self._roster = self._roster, None
+                    stop_if_cancelled()
+                    self._look_anew()
                     await asyncio.sleep(0.02)
                 except Exception as error:
+                    stop_if_cancelled()
                     if not is_transient(error):
                         raise
                     _log.warning("projections_blocked", partition=self._partition, error=type(error).__name__)
-                    self._roster = None
+                    self._look_anew()
                     if not waiting:
                         waiting = True
                         blocked.inc()
@@ -129,6 +132,10 @@ class Feed:
             await self._lane.locate(followers, await self._log.head(self._partition))
         self._followers = followers
         self._roster = roster
+
+    def _look_anew(self) -> None:
+        """Whatever the roster says next, find out again who follows."""
+        self._mistrusted, self._roster = self._roster, None
 
     async def _fold_page(self, pages: Pages, followers: Sequence[Follower], size: int) -> int:
         """Bring these followers to the end of the next page; returns its length."""
@@ -193,9 +200,12 @@ class Feed:
         self._followers = [f for f in self._followers if f is not follower]
         recorded = refused.recorded
         await self._failures.record(follower, recorded.position, recorded, refused, HANDLER_TRIES)
+        # It may be resumed before anybody has looked; the roster would then be the same as before.
+        self._look_anew()
 
     async def _stop_all(self, followers: Sequence[Follower], unreadable: LogUnreadable) -> None:
         """Nobody can pass an event that cannot be read."""
         for follower in followers:
             self._followers = [f for f in self._followers if f is not follower]
             await self._failures.record(follower, unreadable.position, None, unreadable, 1)
+        self._look_anew()

@@ -70,7 +70,8 @@ class SqlLane:
             try:
                 await connection.execute(_ADVANCE, _advance_arguments(followers, position, recorded_at))
             except psycopg.Error as error:
-                raise _meaning(error) from error
+                _raise_fenced(error)
+                raise
         for follower in followers:
             follower.position = position
 
@@ -87,7 +88,8 @@ async def apply_through(connection: Connection, follower: Follower, events: Sequ
             )
             await write(connection, batch, follower.generation)
     except psycopg.Error as error:
-        raise _meaning(error) from error
+        _raise_fenced(error)
+        raise
     follower.position = last.position
 
 
@@ -181,10 +183,9 @@ def _advance_arguments(
     )
 
 
-def _meaning(error: psycopg.Error) -> Exception:
-    """Our own error codes as our own exceptions; whatever else stays what it is."""
+def _raise_fenced(error: psycopg.Error) -> None:
+    """Our own error codes become our own exceptions."""
     if error.sqlstate == LEASE_LOST:
-        return LeaseLost(str(error))
+        raise LeaseLost(str(error)) from error
     if error.sqlstate == CHECKPOINT_MOVED:
-        return CheckpointMoved(str(error))
-    return error
+        raise CheckpointMoved(str(error)) from error

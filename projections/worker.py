@@ -14,10 +14,9 @@ from redis.asyncio import Redis
 
 from projections.announcer import Announcer
 from projections.backoff import Backoff
-from projections.building import BuildFailed
 from projections.catalogue import PROJECTIONS
-from projections.connections import Connection, connect, is_transient, open_pool
-from projections.failures import Failures
+from projections.connections import Connection, connect, is_transient, open_pool, stop_if_cancelled
+from projections.failures import Failures, describe
 from projections.feed import Feed
 from projections.lane import Fence, Lane
 from projections.leases import Leases
@@ -58,11 +57,13 @@ async def run(
             async with open_log() as log, open_pool(database_url, size=connections, name="worker") as pool:
                 await Worker(database_url, pool, client, log, catalogue, owner, lease_seconds).run()
         except* Exception as errors:
+            stop_if_cancelled()
             if not all(is_transient(error) for error in _leaves(errors)):
                 raise
             _log.warning("worker_restarts", errors=[type(error).__name__ for error in _leaves(errors)])
         finally:
             await client.aclose()
+        stop_if_cancelled()
         if time.monotonic() - begun > _HEALTHY_SECONDS:
             backoff.reset()
         await asyncio.sleep(backoff.failed())
@@ -107,6 +108,7 @@ class Worker:
         async with self._pool.connection() as connection:
             await self._catalogue.register(connection, partitions)
             self._roster = await self._catalogue.look(connection)
+        stop_if_cancelled()
         lanes = sorted({kind.lane for kind in self._catalogue.kinds.values()})
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._announcer.run())
@@ -121,6 +123,7 @@ class Worker:
 
     async def _keep_looking(self) -> None:
         while True:
+            stop_if_cancelled()
             await asyncio.sleep(_LOOK_SECONDS)
             await self._look(self._roster)
 
@@ -142,6 +145,7 @@ class Worker:
         """Where the code is newer than what is served: build its generation beside, and switch to it."""
         backoff = Backoff()
         while True:
+            stop_if_cancelled()
             await asyncio.sleep(_UPGRADE_SECONDS)
             for entry in self._roster.outdated():
                 try:
@@ -149,9 +153,10 @@ class Worker:
                     backoff.reset()
                 except RebuildBusy:
                     continue
-                except BuildFailed as failed:
-                    follower_position = failed.position
-                    _log.error("upgrade_failed", projection=entry.name, position=follower_position)
+                except Exception as error:  # noqa: BLE001  # whatever it is: tried again, and never silent
+                    stop_if_cancelled()
+                    # The old generation goes on being served; what was built is gone on with.
+                    _log.warning("upgrade_failed", projection=entry.name, error=describe(error))
                     await asyncio.sleep(backoff.failed())
 
     # --- leases and feeds -----------------------------------------------------------------------------
@@ -162,6 +167,7 @@ class Worker:
             await leases.prepare(connection, partitions)
             try:
                 while True:
+                    stop_if_cancelled()
                     await self._beat(leases, connection, feeds)
                     await asyncio.sleep(self._lease_seconds / 4)
             finally:

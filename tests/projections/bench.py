@@ -36,7 +36,11 @@ class Bench:
             yield task
         finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            _, pending = await asyncio.wait([task], timeout=10)
+            if pending:
+                for other in asyncio.all_tasks():
+                    other.print_stack(limit=3)
+                raise AssertionError("a cancelled worker went on")
 
     def start(
         self, log: FakeLog, projections: Sequence[type[AnyProjection]], **settings: Any
