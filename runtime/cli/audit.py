@@ -39,17 +39,21 @@ _SHOWN_VIOLATIONS = 20
 def verify(
     company: OneCompany = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="Heads kept elsewhere: what `audit heads -o json` wrote.")
+        Path | None,
+        typer.Option("--against", help="Heads kept elsewhere: signed lines, or what `audit heads` wrote."),
     ] = None,
     output_format: Output = Format.TABLE,
 ) -> int:
-    """Read the whole history and check it: hashes, order, balance, signed heads."""
+    """Read the whole history and check it: hashes, order, balance, signed heads.
+
+    Beside the database, the heads kept in the state folder are compared too, unless others are named.
+    """
     from runtime.cli import heads
     from runtime.cli.progress import progress
     from write_model.store.chain import Progress, verify
 
     where = None if company is None else company_id(company)
-    kept = None if against is None else heads.read(against)
+    kept = heads.kept_here() if against is None else heads.read(against)
     url = instance.database_url()
     started = time.monotonic()
     with progress("audit verify", 0, "events") as bar:
@@ -61,23 +65,23 @@ def verify(
             bar.done(now.done - done)
             done = now.done
 
-        verification = verify(url, company=where, on_progress=report)
+        verification = verify(url, company=where, on_progress=report, public_keys=heads.public_keys_here())
     seconds = time.monotonic() - started
     violations = [_violation(each) for each in verification.violations]
-    if kept is not None:
-        violations += heads.compare(url, kept, verification, where)
+    violations += heads.compare(url, kept, verification, where)
     data = {
         "ok": not violations,
         "events": verification.events,
         "seconds": round(seconds, 3),
         "heads": heads.of(verification),
         "violations": violations,
+        "heads_compared": len(kept),
     }
     output.answer(
         output_format,
         "audit.verify",
         data,
-        show=lambda: _show(verification, violations, seconds, compared=kept is not None),
+        show=lambda: _show(verification, violations, seconds, compared=len(kept)),
         ok=not violations,
         records="violations",
     )
@@ -100,13 +104,14 @@ def _violation(found: Any) -> dict[str, Any]:
 
 
 def _show(
-    verification: "Verification", violations: list[dict[str, Any]], seconds: float, *, compared: bool
+    verification: "Verification", violations: list[dict[str, Any]], seconds: float, *, compared: int
 ) -> None:
     console = output.console()
     rate = verification.events / max(seconds, 1e-9)
     details = {
         "hash chain": f"{verification.events:,} events  {rate / 1000:,.1f}k/s",
         "positions": f"{len(verification.heads):,} companies",
+        "heads compared": f"{compared:,} kept outside the database",
     }
     known = frozenset().union(*(kinds for _, kinds in _CHECKS))
     checks = [*_CHECKS, ("anything else", frozenset(v["kind"] for v in violations) - known)]

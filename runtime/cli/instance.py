@@ -89,6 +89,14 @@ def database_url() -> str:
     return url
 
 
+def own_folder() -> Path | None:
+    """The state folder, if the database that commands read is that of the installation in it."""
+    found = _json(state_folder() / "instance.json") if state_folder().is_dir() else None
+    given = os.environ.get("DATABASE_URL")
+    is_own = found is not None and given in (None, "", found["database_url"])
+    return state_folder() if is_own and not os.environ.get("CCONTROL_URL") else None
+
+
 def settings() -> "Settings":
     """The settings of the installation, for commands that act with its own hands."""
     if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):

@@ -291,6 +291,15 @@ def test_the_history_holds_until_somebody_touches_it(imported: Installation, tmp
     heads.write_text(json.dumps(changed))
     assert imported.run("audit", "verify", "--against", str(heads)).code == 7
 
+    # The installation keeps signed heads itself, outside its database.
+    own = imported.state / "checkpoints.jsonl"
+    before = own.read_text()
+    lie = {"company_id": json.loads(before.splitlines()[0])["company_id"], "length": 1, "hash": "00" * 32}
+    own.write_text(f"{before}{json.dumps(lie)}\n{{cut off")
+    found = imported.run("audit", "verify", "-o", "json")
+    assert (found.code, [each["kind"] for each in found.data["violations"]]) == (7, ["head-differs"])
+    own.write_text(before)
+
     with psycopg.connect(imported.told["database_url"]) as connection:
         connection.execute("ALTER TABLE ccontrol.events DISABLE TRIGGER ALL")
         connection.execute(
