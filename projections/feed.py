@@ -110,6 +110,7 @@ class Feed:
             cohort = [f for f in stragglers if f.position - lowest < CATCH_UP_EVENTS]
             await self._fold_page(self._behind, cohort, CATCH_UP_EVENTS)
         elif not count:
+            await self._lane.verify(leaders)
             await self._log.wait(self._partition, front, _IDLE_SECONDS)
 
     async def _follow_roster(self) -> None:

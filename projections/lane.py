@@ -66,6 +66,10 @@ class Lane(Protocol):
         """Fold and store these events and the checkpoint behind them, all or nothing."""
         ...
 
+    async def verify(self, followers: Sequence[Follower]) -> None:
+        """When there is nothing to do: raise CheckpointMoved if what is stored has been lost meanwhile."""
+        ...
+
     async def advance(
         self, followers: Sequence[Follower], position: int, recorded_at: datetime | None, *, at_head: bool
     ) -> None:

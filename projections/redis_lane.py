@@ -136,6 +136,19 @@ class RedisLane:
         await self._run(follower, events[-1].position, at_head, batch)
         await self._mirror([follower], events[-1].recorded_at)
 
+    async def verify(self, followers: Sequence[Follower]) -> None:
+        """An emptied or replaced Redis is noticed also where no event comes."""
+        questions = self._client.pipeline(transaction=False)
+        for follower in followers:
+            questions.hmget(self._prefix(follower) + "meta", "live", f"at:{follower.keys}")
+            questions.get(generation_key(self._epoch, follower.name))
+        answers: list[Any] = await questions.execute(raise_on_error=False)
+        for follower, found, generation in zip(followers, answers[::2], answers[1::2], strict=True):
+            wanted = [follower.keys, str(follower.position), str(follower.generation)]
+            stored = [_text(item) for item in [*found, generation]] if isinstance(found, list) else []
+            if follower.served and stored != wanted:
+                raise CheckpointMoved(f"{follower.name} has been lost")
+
     async def advance(
         self, followers: Sequence[Follower], position: int, recorded_at: datetime | None, *, at_head: bool
     ) -> None:

@@ -62,6 +62,9 @@ class SqlLane:
         async with self._pool.connection() as connection:
             await apply_through(connection, follower, events)
 
+    async def verify(self, followers: Sequence[Follower]) -> None:
+        """Rows do not get lost while nobody looks."""
+
     async def advance(
         self, followers: Sequence[Follower], position: int, recorded_at: datetime | None, *, at_head: bool
     ) -> None:

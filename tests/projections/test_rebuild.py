@@ -1,0 +1,276 @@
+"""A rebuild happens beside the readers and the writers, and gives the same rows."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from projections import building
+from projections.building import Build, Progress
+from projections.projector import SqlProjection, on
+from projections.rebuild import NothingKept, RebuildBusy, open_workshop
+from read_model.database import open_engine, reading
+from read_model.freshness import standings_in
+from tests.projections.bench import Bench
+from tests.projections.sample import (
+    BALANCES,
+    Balances,
+    Deposited,
+    Deposits,
+    FakeLog,
+    account,
+    company,
+    expected_balances,
+    fill,
+)
+
+pytestmark = pytest.mark.asyncio
+
+ALL = [Balances, Deposits]
+
+
+def workshop_of(bench: Bench, log: FakeLog, projections: Any = None) -> Any:
+    return open_workshop(bench.database_url, bench.redis_url, log, projections=projections or ALL)
+
+
+async def content(bench: Bench) -> list[bytes]:
+    """Every table, every row, byte for byte."""
+    tables = ("sample_balances", "sample_deposits", "sample_running")
+    return [
+        repr(await bench.rows(f"SELECT * FROM read.{table} ORDER BY 1, 2")).encode()  # noqa: S608
+        for table in tables
+    ]
+
+
+async def test_a_rebuild_of_the_same_events_gives_the_same_bytes(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 5000)
+    async with bench.worker(log, ALL):
+        await bench.caught_up(log, "sample_balances", "sample_deposits")
+    before = await content(bench)
+    reports: list[Progress] = []
+    async with workshop_of(bench, log) as workshop:
+        for name in ("sample_balances", "sample_deposits"):
+            outcome = await workshop.rebuild(name, on_progress=reports.append)
+            assert (outcome.generation, outcome.promoted) == (2, True)
+            assert outcome.comparison.equal
+    assert await content(bench) == before
+    assert reports[-1].done == reports[-1].total == 5000
+    assert reports[-1].positions == await log.heads()
+    kept = await bench.rows("SELECT projection, generation, status FROM read.generations ORDER BY 1, 2")
+    assert kept == [
+        ("sample_balances", 1, "kept"),
+        ("sample_balances", 2, "live"),
+        ("sample_deposits", 1, "kept"),
+        ("sample_deposits", 2, "live"),
+    ]
+    indexes = await bench.rows(
+        "SELECT indexname FROM pg_indexes WHERE tablename LIKE 'sample_balances_g%%' ORDER BY 1"
+    )
+    assert ("sample_balances_by_balance_g2",) in indexes
+
+
+async def test_a_rebuild_with_writers_and_readers_fails_no_question(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 3000)
+    stop = asyncio.Event()
+    asked = 0
+
+    async def write() -> None:
+        seed = 1000
+        while not stop.is_set():
+            seed += 1
+            await fill(log, 20, seed=seed)
+            await asyncio.sleep(0.005)
+
+    async def read() -> None:
+        """Rows and position belong together: the deposits counted are those up to the position."""
+        nonlocal asked
+        engine = open_engine(bench.database_url, pool_size=2)
+        last = 0
+        while not stop.is_set():
+            async with reading(engine, company(1)) as connection:
+                counted = (
+                    await connection.execute(text("SELECT count(*) FROM read.sample_deposits"))
+                ).scalar_one()
+                position = (await standings_in(connection, ["sample_deposits"], 1))[
+                    "sample_deposits"
+                ].position
+            events = log.all(1)[:position]
+            wanted = sum(isinstance(r.event, Deposited) and r.company_id == company(1) for r in events)
+            assert counted == wanted
+            assert position >= last
+            last = position
+            asked += 1
+        await engine.dispose()
+
+    async with bench.worker(log, ALL), workshop_of(bench, log) as workshop:
+        await bench.caught_up(log, "sample_balances", "sample_deposits")
+        tasks = [asyncio.create_task(write()), asyncio.create_task(read()), asyncio.create_task(read())]
+        try:
+            for _ in range(3):
+                for name in ("sample_balances", "sample_deposits"):
+                    outcome = await workshop.rebuild(name)
+                    assert outcome.comparison.equal
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)
+        await bench.caught_up(log, "sample_balances", "sample_deposits")
+    rows = await bench.rows("SELECT company_id, account, balance, deposits, name FROM read.sample_balances")
+    assert {(row[0], row[1]): row[2:] for row in rows} == expected_balances(log)
+    assert asked > 20
+    generations = await bench.rows(
+        "SELECT generation FROM read.generations WHERE projection = 'sample_balances'"
+    )
+    assert sorted(generations) == [(3,), (4,)]
+
+
+async def test_an_interrupted_rebuild_goes_on_where_it_stopped(
+    bench: Bench, log: FakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "BUILD_EVENTS", 100)
+    await fill(log, 4000)
+    async with bench.worker(log, ALL):
+        await bench.caught_up(log, "sample_balances", "sample_deposits")
+    before = await content(bench)
+    starts: list[int] = []
+    locate = Build.locate
+
+    async def watched(self: Build) -> None:
+        await locate(self)
+        starts.append(sum(self.positions.values()))
+
+    monkeypatch.setattr(Build, "locate", watched)
+
+    async def slowly() -> None:
+        await asyncio.sleep(0.05)
+
+    log.trouble = slowly
+    async with workshop_of(bench, log) as workshop:
+        for _ in range(3):
+            task = asyncio.create_task(workshop.rebuild("sample_deposits"))
+            await asyncio.sleep(0.25)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        log.trouble = None
+        outcome = await workshop.rebuild("sample_deposits")
+    assert outcome.promoted
+    assert starts == sorted(starts)
+    assert starts[1] > 0
+    assert await content(bench) == before
+
+
+async def test_one_rebuild_at_a_time(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 3000)
+    async with workshop_of(bench, log) as workshop, workshop_of(bench, log) as other:
+        task = asyncio.create_task(workshop.rebuild("sample_balances"))
+        await asyncio.sleep(0.1)
+        with pytest.raises(RebuildBusy):
+            await other.rebuild("sample_balances")
+        await task
+
+
+async def test_drift_is_shown_row_by_row_and_mended(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 1000)
+    async with bench.worker(log, ALL):
+        await bench.caught_up(log, "sample_balances", "sample_deposits")
+    await bench.execute(
+        "SET ROLE ccontrol_projector;"
+        "UPDATE read.sample_balances_g1 SET balance = balance + 1 WHERE (company_id, account) IN "
+        "(SELECT company_id, account FROM read.sample_balances_g1 ORDER BY 1, 2 LIMIT 1);"
+        "DELETE FROM read.sample_balances_g1 WHERE (company_id, account) IN "
+        "(SELECT company_id, account FROM read.sample_balances_g1 ORDER BY 1 DESC, 2 DESC LIMIT 1)"
+    )
+    async with workshop_of(bench, log) as workshop:
+        comparison = await workshop.compare("sample_balances")
+        (table,) = comparison.tables
+        assert not comparison.equal
+        assert table.rows_live == table.rows_fresh - 1
+        assert "balance" in table.columns_differing
+        changed = [row for row in table.sample if row.live and row.fresh]
+        lost = [row for row in table.sample if row.live is None]
+        assert len(table.sample) == 2
+        assert changed[0].live["balance"] == changed[0].fresh["balance"] + 1
+        assert lost[0].fresh is not None
+        # A comparison leaves nothing behind.
+        assert await bench.rows("SELECT count(*) FROM read.generations") == [(2,)]
+        assert await bench.rows("SELECT to_regclass('read.sample_balances_g2')") == [(None,)]
+
+        outcome = await workshop.rebuild("sample_balances", promote="equal")
+        assert not outcome.promoted
+        outcome = await workshop.rebuild("sample_balances")
+        assert outcome.promoted
+        assert (await workshop.compare("sample_balances")).equal
+
+
+async def test_rollback_serves_the_kept_generation_and_it_catches_up(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 1000)
+    async with bench.worker(log, ALL), workshop_of(bench, log) as workshop:
+        await bench.caught_up(log, "sample_balances")
+        with pytest.raises(NothingKept):
+            await workshop.rollback("sample_balances")
+        await workshop.rebuild("sample_balances")
+        await fill(log, 500, seed=2)
+        await bench.caught_up(log, "sample_balances")
+        assert await workshop.rollback("sample_balances") == 1
+        await bench.caught_up(log, "sample_balances")
+    rows = await bench.rows("SELECT company_id, account, balance, deposits, name FROM read.sample_balances")
+    assert {(row[0], row[1]): row[2:] for row in rows} == expected_balances(log)
+
+
+class NewBalances(SqlProjection):
+    """The next version: counts differently, and no longer knows names."""
+
+    name = "sample_balances"
+    version = 2
+    tables = (BALANCES,)
+
+    @on(Deposited)
+    def deposited(self, batch: Any, recorded: Any, fact: Deposited) -> None:
+        batch.add(BALANCES, key={"account": fact.account}, add={"balance": fact.amount * 100, "deposits": 1})
+
+
+async def test_new_code_builds_its_generation_by_itself_while_the_old_one_serves(
+    bench: Bench, log: FakeLog
+) -> None:
+    await fill(log, 2000)
+    async with bench.worker(log, [Balances]):
+        await bench.caught_up(log, "sample_balances")
+    old = await bench.rows("SELECT sum(deposits) FROM read.sample_balances")
+    await log.append(1, Deposited(account=account(1), amount=1))
+
+    async def promoted() -> bool:
+        return await bench.rows("SELECT generation FROM read.projections") == [(2,)]
+
+    async with bench.worker(log, [NewBalances], owner="a"), bench.worker(log, [NewBalances], owner="b"):
+        assert await bench.rows("SELECT sum(deposits) FROM read.sample_balances") == old
+        await bench.until(promoted, what="the promotion")
+        await log.append(1, Deposited(account=account(1), amount=1))
+        await bench.caught_up(log, "sample_balances")
+    total = sum(r.event.amount * 100 for p in range(4) for r in log.all(p) if isinstance(r.event, Deposited))
+    assert await bench.rows("SELECT sum(balance), count(name) FROM read.sample_balances") == [(total, 0)]
+
+    # Going back to what other code has made also stops the new code from rebuilding it at once.
+    async with workshop_of(bench, log, [NewBalances]) as workshop:
+        await workshop.rollback("sample_balances")
+    assert await bench.rows("SELECT generation, paused, reason FROM read.projections") == [
+        (1, True, "rolled back to version 1")
+    ]
+    assert await bench.rows("SELECT sum(deposits) FROM read.sample_balances") == old
+
+
+async def test_a_question_in_flight_keeps_its_snapshot(bench: Bench, log: FakeLog) -> None:
+    """The switch waits for a reader, and the reader sees one generation from beginning to end."""
+    await fill(log, 500)
+    async with bench.worker(log, [Balances]):
+        await bench.caught_up(log, "sample_balances")
+    engine = open_engine(bench.database_url, pool_size=2)
+    async with workshop_of(bench, log) as workshop:
+        async with reading(engine, company(1)) as connection:
+            before = (await connection.execute(select(BALANCES).order_by(BALANCES.c.account))).all()
+            task = asyncio.create_task(workshop.rebuild("sample_balances"))
+            await asyncio.sleep(1.0)
+            assert not task.done()
+            again = (await connection.execute(select(BALANCES).order_by(BALANCES.c.account))).all()
+            assert again == before
+        await task
+    await engine.dispose()

@@ -1,0 +1,202 @@
+"""Redis views equal their SQL twin, and mend themselves after whatever happens to Redis."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+
+from projections.rebuild import open_workshop
+from read_model.cache import Views
+from runtime.servers import ValkeyServer
+from tests.projections.bench import Bench
+from tests.projections.sample import (
+    PARTITIONS,
+    Balances,
+    BalanceViews,
+    Closed,
+    Deposited,
+    FakeLog,
+    account,
+    company,
+    fill,
+)
+
+pytestmark = pytest.mark.asyncio
+
+NAMES = ("sample_balances", "sample_balance_views")
+
+
+async def twin(bench: Bench, number: int) -> dict[UUID, int]:
+    rows = await bench.rows(
+        "SELECT account, balance FROM read.sample_balances WHERE company_id = %s", company(number)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def view(views: Views, number: int) -> dict[UUID, int] | None:
+    found = await views.read("sample_balance_views", number % PARTITIONS, str(company(number)))
+    return {UUID(name): int(text) for name, text in found.fields.items()} if found else None
+
+
+async def agree(bench: Bench, views: Views) -> bool:
+    return all([await view(views, number) == await twin(bench, number) for number in range(8)])
+
+
+async def live_keys(client: Redis, partition: int) -> str:
+    return str(await client.hget(f"cc:1:sample_balance_views:g1:p{partition}:meta", "live"))
+
+
+async def test_a_view_equals_its_sql_twin(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 3000)
+    async with Redis.from_url(bench.redis_url) as client, bench.worker(log, [Balances, BalanceViews]):
+        views = Views(client, 1)
+        await bench.caught_up(log, *NAMES)
+        await bench.until(lambda: agree(bench, views), what="agreement")
+        for seed in range(2, 6):
+            await fill(log, 60, seed=seed)
+            await bench.caught_up(log, *NAMES)
+        assert await agree(bench, views)
+        head = await log.head(1)
+        found = await views.read("sample_balance_views", 1, str(company(1)), at_least=head)
+        assert found is not None
+        assert found.position == head
+        assert await views.read("sample_balance_views", 1, str(company(1)), at_least=head + 1) is None
+        one = await views.read(
+            "sample_balance_views", 1, str(company(1)), fields=[str(account(3)), "nothing"]
+        )
+        assert one is not None
+        assert one.fields.keys() <= {str(account(3))}
+        # A company without events has an empty view, and that is an answer.
+        nothing = await views.read("sample_balance_views", 1, str(company(97)))
+        assert nothing is not None
+        assert nothing.fields == {}
+
+
+async def test_a_view_is_rebuilt_after_a_flush_and_never_served_half_built(
+    bench: Bench, log: FakeLog
+) -> None:
+    await fill(log, 9000)
+    async with Redis.from_url(bench.redis_url) as client:
+        views = Views(client, 1)
+        async with bench.worker(log, [Balances, BalanceViews]):
+            await bench.caught_up(log, *NAMES)
+            await bench.until(lambda: agree(bench, views), what="agreement")
+            truth = await twin(bench, 1)
+            await client.flushdb()
+            await log.append(1, Closed(account=account(9999)))
+            seen = []
+
+            async def back() -> bool:
+                seen.append(await view(views, 1))
+                return seen[-1] is not None
+
+            await bench.until(back, what="the view")
+            assert all(answer in (None, truth) for answer in seen)
+            await bench.until(lambda: agree(bench, views), what="agreement")
+
+
+@pytest.mark.parametrize("damage", ["meta", "view", "lost view", "checkpoint", "field", "registry"])
+async def test_damage_is_noticed_and_mended(bench: Bench, log: FakeLog, damage: str) -> None:
+    await fill(log, 1000)
+    async with Redis.from_url(bench.redis_url, decode_responses=True) as client:
+        views = Views(client, 1)
+        async with bench.worker(log, [Balances, BalanceViews]):
+            await bench.caught_up(log, *NAMES)
+            await bench.until(lambda: agree(bench, views), what="agreement")
+            prefix = "cc:1:sample_balance_views:g1:p1:"
+            keys = await live_keys(client, 1)
+            of_company = f"{prefix}{keys}:v:{company(1)}"
+            match damage:
+                case "meta":
+                    await client.set(prefix + "meta", "garbage")
+                case "view":
+                    await client.set(of_company, "garbage")
+                case "lost view":
+                    await client.delete(of_company)
+                case "checkpoint":
+                    await client.hset(prefix + "meta", f"at:{keys}", "garbage")
+                case "registry":
+                    await client.set(f"{prefix}{keys}:views", "garbage")
+                case "field":
+                    await client.hset(of_company, str(account(1)), "garbage")
+            if damage not in ("field", "checkpoint"):
+                assert await view(views, 1) is None
+            await log.append(1, Deposited(account=account(1), amount=5))
+            await bench.until(lambda: agree(bench, views), what="agreement")
+            assert await bench.rows("SELECT count(*) FROM read.failures") == [(0,)]
+
+
+async def test_sql_goes_on_while_redis_is_down(
+    bench: Bench, log: FakeLog, private_redis: ValkeyServer
+) -> None:
+    bench.redis_url = private_redis.url
+    await fill(log, 300)
+    async with Redis.from_url(bench.redis_url) as client:
+        views = Views(client, 1)
+        async with bench.worker(log, [Balances, BalanceViews]):
+            await bench.caught_up(log, *NAMES)
+            await bench.until(lambda: agree(bench, views), what="agreement")
+            await asyncio.to_thread(private_redis.kill)
+            await fill(log, 300, seed=2)
+            await bench.caught_up(log, "sample_balances")
+            assert await view(views, 1) is None
+            await asyncio.to_thread(private_redis.start)
+            await bench.until(lambda: agree(bench, views), what="agreement")
+
+
+async def test_another_epoch_is_another_redis(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 300)
+    async with Redis.from_url(bench.redis_url) as client:
+        async with bench.worker(log, [Balances, BalanceViews]):
+            await bench.caught_up(log, *NAMES)
+            await bench.until(lambda: agree(bench, Views(client, 1)), what="agreement")
+        assert await view(Views(client, 2), 1) is None
+
+
+async def test_two_workers_never_count_twice(bench: Bench, log: FakeLog) -> None:
+    """Both believe they hold the partition: the checkpoint in the script decides."""
+    async with (
+        Redis.from_url(bench.redis_url) as client,
+        bench.worker(log, [Balances, BalanceViews], owner="a", lease_seconds=60),
+    ):
+        await fill(log, 100)
+        await bench.caught_up(log, *NAMES)
+        await bench.execute("UPDATE read.leases SET expires_at = '-infinity'; DELETE FROM read.workers")
+        async with bench.worker(log, [Balances, BalanceViews], owner="b", lease_seconds=60):
+            for seed in range(20):
+                await fill(log, 40, seed=seed)
+                await asyncio.sleep(0.02)
+            await bench.caught_up(log, *NAMES)
+            await bench.until(lambda: agree(bench, Views(client, 1)), what="agreement")
+
+
+async def test_a_redis_projection_is_rebuilt_and_compared(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 2000)
+    async with Redis.from_url(bench.redis_url, decode_responses=True) as client:
+        views = Views(client, 1)
+        async with (
+            bench.worker(log, [Balances, BalanceViews]),
+            open_workshop(
+                bench.database_url, bench.redis_url, log, projections=[Balances, BalanceViews]
+            ) as workshop,
+        ):
+            await bench.caught_up(log, *NAMES)
+            await bench.until(lambda: agree(bench, views), what="agreement")
+            comparison = await workshop.compare("sample_balance_views")
+            assert comparison is not None
+            assert comparison.equal
+            assert await client.keys("cc:1:sample_balance_views:g2:*") == []
+
+            keys = await live_keys(client, 1)
+            await client.hincrby(f"cc:1:sample_balance_views:g1:p1:{keys}:v:{company(1)}", str(account(1)), 1)
+            comparison = await workshop.compare("sample_balance_views")
+            assert comparison is not None
+            assert [row.key for row in comparison.tables[0].sample] == [f"1:{company(1)}"]
+
+            outcome = await workshop.rebuild("sample_balance_views")
+            assert outcome.promoted
+            assert await client.get("cc:1:sample_balance_views:generation") == str(outcome.generation)
+            await fill(log, 100, seed=9)
+            await bench.caught_up(log, *NAMES)
+            await bench.until(lambda: agree(bench, views), what="agreement")
