@@ -21,6 +21,7 @@ from write_model.ledger.accounting_periods import ClosePeriod
 from write_model.ledger.events import JournalEntryPosted, JournalEntryReversed
 from write_model.message import Invalid, NotFound, PeriodClosed
 from write_model.parties.party import BlockParty, PartyIsBlocked
+from write_model.processes.books import ReversalTooEarly
 from write_model.processes.cancel_sale import CancelSale
 from write_model.processes.confirm_sale import ConfirmSale
 from write_model.processes.draft_sale import ChangeSaleLines, DraftSale
@@ -215,6 +216,13 @@ def test_a_sale_with_payments_is_cancelled_only_after_they_are_reversed() -> Non
     assert shop.error is None
 
 
+def test_a_sale_is_not_cancelled_before_the_day_it_was_confirmed() -> None:
+    shop = open_shop()
+    shop.given(draft(goods()), ConfirmSale(sale_id=SALE), on=date(2026, 10, 15))
+    shop.when(CancelSale(sale_id=SALE), on=date(2026, 10, 14), reason="desistência")
+    shop.refused(ReversalTooEarly, first_day="2026-10-15")
+
+
 def test_nothing_is_confirmed_into_a_closed_month() -> None:
     shop = open_shop()
     shop.given(draft(goods()), ClosePeriod(period=Period(2026, 10)))
@@ -242,6 +250,23 @@ def test_a_credit_limit_holds_for_every_sale_and_is_given_back_by_payment() -> N
     assert shop.state(CreditLine, CUSTOMER).used == brl("2.00")
     shop.when(ConfirmSale(sale_id=other))
     assert shop.error is None
+
+
+def test_a_payment_that_came_back_is_owed_again_whatever_the_limit() -> None:
+    shop = open_shop()
+    shop.given(SetCreditLimit(party_id=CUSTOMER, limit=brl("15.00")))
+    shop.given(draft(goods()), ConfirmSale(sale_id=SALE))
+    receivable = receivable_id_for(SALE)
+    shop.given(
+        SettleInstalment(
+            instalment_id=instalment_id(receivable, 1), amount=brl("10.00"), bank_account_id=BANK
+        )
+    )
+    other = SaleId(an_id("other"))
+    shop.given(draft(goods(), sale_id=other), ConfirmSale(sale_id=other))
+    shop.when(ReverseSettlement(settlement_id=settlement_id(receivable, 1)), reason="cheque devolvido")
+    assert shop.error is None
+    assert shop.state(CreditLine, CUSTOMER).used == brl("20.00")
 
 
 def test_an_external_reference_names_one_sale() -> None:

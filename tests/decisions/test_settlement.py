@@ -12,6 +12,7 @@ from tests.scenario import Company, an_id, brl
 from write_model.ledger.accounting_periods import ClosePeriod
 from write_model.ledger.events import JournalEntryPosted, JournalEntryReversed
 from write_model.message import Invalid, NotFound, PeriodClosed
+from write_model.processes.books import ReversalTooEarly
 from write_model.processes.confirm_sale import ConfirmSale
 from write_model.processes.draft_sale import DraftSale
 from write_model.processes.settle import ReverseSettlement, SettleInstalment
@@ -224,6 +225,24 @@ def test_after_the_reversal_of_a_late_payment_its_charges_are_due_again() -> Non
     shop.given(ReverseSettlement(settlement_id=settlement_id(TITLE, 1)))
     shop.when(pay("3070.00"), on=date(2026, 3, 12))
     assert shop.event(InstalmentSettled).open_after == brl("0.00")
+
+
+def test_after_the_reversal_of_the_payment_that_paid_the_fine_it_is_due_again() -> None:
+    shop = owed("1000.00")
+    shop.given(pay("20.00"), pay("103.33"), on=date(2026, 3, 12))
+    shop.given(ReverseSettlement(settlement_id=settlement_id(TITLE, 1)))
+    # 1,023.33 were due and 103.33 are paid.
+    shop.when(pay("920.01"), on=date(2026, 3, 12))
+    shop.refused(OverPayment, max="920.00")
+
+
+def test_nothing_is_reversed_before_the_day_it_was_paid() -> None:
+    shop = owed("100.00")
+    shop.given(pay("100.00"), on=DUE)
+    shop.when(ReverseSettlement(settlement_id=settlement_id(TITLE, 1)), on=date(2026, 3, 1), reason="engano")
+    shop.refused(ReversalTooEarly, first_day="2026-03-02")
+    shop.when(ReverseSettlement(settlement_id=settlement_id(TITLE, 1)), on=DUE, reason="engano")
+    assert shop.error is None
 
 
 def test_ids_of_instalments_and_settlements_find_their_title() -> None:

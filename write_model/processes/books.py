@@ -4,13 +4,14 @@ The chart and the periods are read like any stream, so an entry cannot slip into
 closed, nor onto an account that is being archived.
 """
 
+from datetime import date
 from uuid import UUID, uuid5
 
 from write_model.ledger.accounting_periods import PERIODS, AccountingPeriods
 from write_model.ledger.chart_of_accounts import CHART, ChartOfAccounts
 from write_model.ledger.events import EntryLine, JournalEntryReversed, Side
 from write_model.ledger.journal_entry import EntryAlreadyReversed, JournalEntry, mirrored, post
-from write_model.message import Streams
+from write_model.message import RuleBroken, Streams
 from write_model.values.identifiers import BankAccountId, JournalEntryId, PartyId
 from write_model.values.money import Money
 
@@ -86,6 +87,18 @@ async def post_draft(
             lines=draft.lines,
         ),
     )
+
+
+class ReversalTooEarly(RuleBroken):
+    """Nothing is undone before the day on which it happened."""
+
+    pt = "Nada é desfeito antes do dia em que aconteceu"
+
+
+def require_not_before(streams: Streams, happened_on: date) -> None:
+    """Refuse with ReversalTooEarly when the command is dated before what it undoes."""
+    if streams.context.effective_date < happened_on:
+        raise ReversalTooEarly(first_day=happened_on)
 
 
 async def reverse_entry(streams: Streams, entry_id: JournalEntryId, *, rule: str, memo: str) -> None:

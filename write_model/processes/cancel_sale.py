@@ -1,7 +1,7 @@
 """Cancel a sale: what its confirmation did is undone in one transaction, dated as the command is."""
 
 from write_model.message import Command, Streams, command
-from write_model.processes.books import entry_id_for, reverse_entry
+from write_model.processes.books import entry_id_for, require_not_before, reverse_entry
 from write_model.processes.credit import use_credit
 from write_model.sales.events import SaleCancelled
 from write_model.sales.sale import Sale, SaleAlreadyCancelled
@@ -25,11 +25,12 @@ class CancelSale(Command):
     sale_id: SaleId
 
     async def decide(self, streams: Streams) -> None:
-        """Record SaleCancelled and its effects; refuse with ReceivableAlreadySettled, PeriodClosed."""
+        """Record SaleCancelled and its effects; refuse with ReceivableAlreadySettled, PeriodClosed…"""
         sale = await streams.load(Sale, self.sale_id)
         if sale.status == "cancelled":
             raise SaleAlreadyCancelled
-        if sale.status == "confirmed":
+        if sale.confirmed_on is not None:
+            require_not_before(streams, sale.confirmed_on)
             await self._undo(streams, sale)
         fact = SaleCancelled(
             sale_id=self.sale_id,

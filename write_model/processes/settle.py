@@ -4,7 +4,13 @@ from datetime import date
 from uuid import UUID
 
 from write_model.message import Command, Streams, command
-from write_model.processes.books import entry_id_for, open_draft, post_draft, reverse_entry
+from write_model.processes.books import (
+    entry_id_for,
+    open_draft,
+    post_draft,
+    require_not_before,
+    reverse_entry,
+)
 from write_model.processes.credit import use_credit
 from write_model.settlement.events import SettledAmounts
 from write_model.settlement.receivable import Payment, Receivable, receivable_of, reverse, settle
@@ -105,10 +111,11 @@ class ReverseSettlement(Command):
         return receivable_of(self.settlement_id)
 
     async def decide(self, streams: Streams) -> None:
-        """Record SettlementReversed and its entry; refuse with SettlementAlreadyReversed, PeriodClosed."""
+        """Record SettlementReversed and its entry; refuse with ReversalTooEarly, PeriodClosed…"""
         receivable_id = receivable_of(self.settlement_id)
         receivable = await streams.existing(Receivable, receivable_id)
         (fact,) = reverse(receivable, self.settlement_id)
+        require_not_before(streams, fact.paid_on)
         streams.record(Receivable, receivable_id, [fact])
         await use_credit(
             streams,
@@ -116,6 +123,7 @@ class ReverseSettlement(Command):
             fact.amounts.principal,
             document_kind="settlement",
             document_id=self.settlement_id,
+            may_exceed=True,
         )
         await reverse_entry(
             streams,

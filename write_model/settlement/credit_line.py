@@ -49,17 +49,24 @@ class CreditLimitExceeded(RuleBroken):
 
 
 def use(
-    line: CreditLine, *, party_id: PartyId, amount: Money, document_kind: str, document_id: UUID
+    line: CreditLine,
+    *,
+    party_id: PartyId,
+    amount: Money,
+    document_kind: str,
+    document_id: UUID,
+    may_exceed: bool = False,
 ) -> Iterator[Event]:
     """Take `amount` of the limit, or give it back when negative; nothing for a party without a limit.
 
-    Refuses with CreditLimitExceeded. What was owed before the limit was set may be paid afterwards, so
-    the use never falls below zero.
+    Refuses with CreditLimitExceeded, unless it `may_exceed`: a payment that came back is owed again,
+    whatever the limit. What was owed before the limit was set may be paid afterwards, so the use never
+    falls below zero.
     """
     if line.limit is None or amount.is_zero:
         return
     used = line.used + amount
-    if amount.is_positive and used > line.limit:
+    if amount.is_positive and used > line.limit and not may_exceed:
         raise CreditLimitExceeded(limit=line.limit, used=line.used, wanted=amount)
     yield CreditUsed(
         party_id=party_id,

@@ -207,7 +207,7 @@ def create(
 
 
 def charges_due(receivable: Receivable, instalment: InstalmentId, paid_on: date) -> ChargesDue:
-    """What is owed for paying late on `paid_on`.
+    """What is owed for paying late on `paid_on`, worked out anew from the payments that still stand.
 
     The fine is charged once, on the first late payment. Interest of a further late payment runs from the
     one before, on the principal that is still open.
@@ -216,18 +216,24 @@ def charges_due(receivable: Receivable, instalment: InstalmentId, paid_on: date)
     terms, item = receivable.late_terms, receivable.instalments[instalment]
     if terms is None:
         return ChargesDue(fine=zero, interest=zero)
+    fine, interest, open_principal = zero, zero, item.amount
+    charged_to: date | None = None
+    # What a payment left unpaid is not taken from its event: a payment before it may have been reversed.
     payments = receivable.payments_of(instalment)
-    open_principal = receivable.open_of(instalment)
-    now = charges(open_principal, item.due_date, paid_on, terms)
-    late = [p for p in payments if charges(zero, item.due_date, p.paid_on, terms).days_late > 0]
-    fine, interest = now.fine, now.interest
-    if late:
-        charged_to = max(payment.paid_on for payment in late)
-        before = charges(open_principal, item.due_date, charged_to, terms)
-        fine, interest = zero, max(now.interest - before.interest, zero)
-    if payments:
-        fine += payments[-1].fine_carried
-        interest += payments[-1].interest_carried
+    for day, payment in [*((each.paid_on, each) for each in payments), (paid_on, None)]:
+        now = charges(open_principal, item.due_date, day, terms)
+        if charged_to is None:
+            fine += now.fine
+            interest += now.interest
+        else:
+            before = charges(open_principal, item.due_date, charged_to, terms)
+            interest += max(now.interest - before.interest, zero)
+        if now.days_late:
+            charged_to = day if charged_to is None else max(day, charged_to)
+        if payment is not None:
+            fine = zero if payment.waived else max(fine - payment.amounts.fine, zero)
+            interest = zero if payment.waived else max(interest - payment.amounts.interest, zero)
+            open_principal -= payment.amounts.principal
     return ChargesDue(fine=fine, interest=interest)
 
 
