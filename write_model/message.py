@@ -234,6 +234,10 @@ class State:
         """The little a client wants to see in the answer of a command: status, open amounts."""
         return {}
 
+    def summary_of(self, target: object) -> Mapping[str, object]:
+        """The summary of what a command names, where that is a part of the whole."""
+        return self.summary()
+
 
 S = TypeVar("S", bound=State)
 

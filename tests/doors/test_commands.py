@@ -179,6 +179,24 @@ async def test_an_accepted_command_says_how_to_reverse_it(world: World) -> None:
     assert_problem(twice, 409, "settlement-already-reversed")
 
 
+async def test_the_answer_to_a_payment_is_about_the_instalment_that_was_paid(world: World) -> None:
+    customer = (await world.post("/v1/parties", {"name": "Bia"})).json()["resource"]["id"]
+    half = {"method": "boleto", "due_date": "2026-12-01", "amount": {"amount": "50.00", "currency": "BRL"}}
+    asked = {
+        "customer_id": customer,
+        "lines": [{"kind": "freight", "unit_price": "100"}],
+        "payment_plan": [half] * 2,
+    }
+    sale = (await world.post("/v1/sales", asked)).json()
+    await world.post(f"{sale['resource']['url']}/confirm", {})
+    bank = (await world.post("/v1/bank-accounts", {"name": "Itaú"})).json()["resource"]["id"]
+    made = next(r.event for r in world.store.log if r.topic == "settlement.receivable_created")
+    for instalment in made.instalments:  # type: ignore[attr-defined]
+        url = f"/v1/instalments/{public('ins', instalment.instalment_id)}/settle"
+        settled = (await world.post(url, {"amount": half["amount"], "bank_account_id": bank})).json()
+        assert settled["state"] == {"status": "settled", "open_amount": {"amount": "0.00", "currency": "BRL"}}
+
+
 async def test_facts_are_never_deleted(world: World) -> None:
     sale = "/v1/sales/sal_01JDCE8Z0M9T3VX4K7QAWB2R5N"
     answer = await world.client.delete(sale, headers=world.headers())

@@ -214,7 +214,7 @@ class Dispatcher:
         version = workspace.version_of(meta.on, key)
         events = workspace.finish()
         receipt = self._receipt(
-            command, context, events, version, before == 0 and version > 0, after.summary()
+            command, context, events, version, before == 0 and version > 0, after.summary_of(_target(command))
         )
         work = Decided(context=context, topic=meta.topic, events=events, answer=answer_of(receipt))
         return receipt, work

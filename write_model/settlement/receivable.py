@@ -87,7 +87,16 @@ class Receivable(State):
 
     def summary(self) -> Mapping[str, object]:
         """Status and what is still open."""
-        return {"status": self.status, "open_amount": self.open_amount}
+        return self._summary(self.open_amount)
+
+    def summary_of(self, target: object) -> Mapping[str, object]:
+        """Of an instalment its own; of a settlement, the title's."""
+        found = [self.open_of(key) for key in self.instalments if key == target]
+        return self._summary(found[0] if found else self.open_amount)
+
+    def _summary(self, still_open: Money) -> Mapping[str, object]:
+        is_settled = self.status == "open" and still_open.is_zero
+        return {"status": "settled" if is_settled else self.status, "open_amount": still_open}
 
     @property
     def open_amount(self) -> Money:
