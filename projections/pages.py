@@ -1,15 +1,13 @@
 """Reading the log page by page: what projections ask of it, reading ahead, and what must hold of a page."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
-from uuid import UUID
 
 from projections.connections import Permanent, is_transient
 from write_model.message import Recorded
 
-# Streams remembered per partition to check their versions: some 15 MiB at most.
+# Streams remembered per partition to check their versions; then it begins anew. Some 10 MiB at most.
 _STREAMS_MAX = 100_000
 
 
@@ -114,7 +112,7 @@ class Order:
     def __init__(self, partition: int) -> None:
         self._partition = partition
         self._position = -1
-        self._versions: OrderedDict[UUID, int] = OrderedDict()
+        self._versions: dict[int, int] = {}
 
     def check(self, page: Sequence[Recorded], after: int) -> int:
         """How many events from the start are in order. Raises LogUnreadable when the first one is not."""
@@ -123,16 +121,17 @@ class Order:
         versions = self._versions
         good = 0
         for recorded in page:
-            before = versions.get(recorded.stream_id)
+            stream = recorded.stream_id.int  # a UUID hashes itself in Python, a number does not
+            before = versions.get(stream)
             if recorded.position != after + good + 1 or (
                 before is not None and recorded.version != before + 1
             ):
                 break
-            versions[recorded.stream_id] = recorded.version
+            versions[stream] = recorded.version
             good += 1
         self._position = after + good
-        while len(versions) > _STREAMS_MAX:
-            versions.popitem(last=False)
+        if len(versions) > _STREAMS_MAX:
+            versions.clear()
         if page and not good:
             first = page[0]
             self._position = -1

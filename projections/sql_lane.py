@@ -9,7 +9,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import Table
 
-from projections.batch import Batch, Rows, TableShape
+from projections.batch import Batch, Identity, Rows, TableShape
 from projections.bookkeeping import CHECKPOINT_MOVED, LEASE_LOST
 from projections.connections import Connection
 from projections.fold import HandlerFailed
@@ -28,8 +28,6 @@ SELECT c.projection, c.position FROM read.checkpoints c
         ON c.projection = u.name AND c.generation = u.generation
     WHERE c.partition = %s
 """
-
-_ENVELOPE = ("company_id", "partition")
 
 _shapes: dict[Table, TableShape] = {}
 
@@ -132,17 +130,17 @@ class PriorRows:
         A key without `company_id` is looked up in every company of the page.
         """
         operations = self._batch.of(table)
+        shape = operations.shape
         wanted = {
-            operations.shape.key_of(key, company, self._follower.partition)
+            shape.identity(company, key)
             for company in self._companies
             for key in keys
             if key.get("company_id", company) == company
         }
-        for whole_key in wanted:
-            operations.loaded.setdefault(whole_key, None)
-        columns = dict(zip(operations.shape.key, zip(*wanted, strict=True), strict=True)) if wanted else {}
-        values = {name: list(set(column)) for name, column in columns.items() if name not in _ENVELOPE}
+        for identity in wanted:
+            operations.loaded.setdefault(identity, None)
         if wanted:
+            values = {name: list({key[name] for key in keys}) for name in shape.own}
             await self._select(table, values, only=wanted)
 
     async def load_where(self, table: Table, **values: Sequence[Any]) -> Rows:
@@ -150,7 +148,7 @@ class PriorRows:
         return await self._select(table, values)
 
     async def _select(
-        self, table: Table, values: Mapping[str, Sequence[Any]], only: set[tuple[Any, ...]] | None = None
+        self, table: Table, values: Mapping[str, Sequence[Any]], only: set[Identity] | None = None
     ) -> Rows:
         operations = self._batch.of(table)
         shape = operations.shape
@@ -162,9 +160,9 @@ class PriorRows:
         )
         rows = [dict(zip(shape.columns, row, strict=True)) for row in await cursor.fetchall()]
         for row in rows:
-            whole_key = tuple([row[name] for name in shape.key])
-            if only is None or whole_key in only:
-                operations.loaded[whole_key] = row
+            identity = shape.identity(row["company_id"], row)
+            if only is None or identity in only:
+                operations.loaded[identity] = row
         return rows
 
 

@@ -59,17 +59,18 @@ def _statements(
     for (kind, set_, add), members in sorted(groups.items(), key=lambda item: _ORDER[item[0][0]]):
         match kind:
             case Kind.REMOVE:
-                yield _remove(table, generation), _arrays(shape, shape.key, [m.key for m in members])
+                yield _remove(table, generation), _arrays(shape, shape.key, members, set_, add)
             case Kind.PATCH:
                 columns = (*shape.key, *sorted(set_))
-                values = [(*m.key, *[m.set[name] for name in columns[len(shape.key) :]]) for m in members]
-                yield _patch(table, generation, set_), _arrays(shape, columns, values)
+                yield _patch(table, generation, set_), _arrays(shape, columns, members, set_, add)
             case Kind.ADD:
-                whole = [_whole_row(shape, m) for m in members]
-                yield _upsert(table, generation, set_, add), _arrays(shape, shape.columns, whole)
+                yield _upsert(table, generation, set_, add), _arrays(shape, shape.columns, members, set_, add)
             case Kind.PUT:
-                puts = [[m.set[name] for name in shape.columns] for m in members]
-                yield _upsert(table, generation, shape.values, add), _arrays(shape, shape.columns, puts)
+                whole = frozenset(shape.columns)
+                yield (
+                    _upsert(table, generation, shape.values, add),
+                    _arrays(shape, shape.columns, members, whole, add),
+                )
 
 
 _Group = tuple[Kind, frozenset[str], frozenset[str]]
@@ -84,20 +85,27 @@ def _group(pending: Pending) -> _Group:
     return (pending.kind, frozenset(pending.set), frozenset(pending.add))
 
 
-def _whole_row(shape: TableShape, pending: Pending) -> list[Any]:
-    """What an `add` inserts when there is no row yet."""
-    row = {**shape.blank, **dict(zip(shape.key, pending.key, strict=True)), **pending.set, **pending.add}
-    # A column that must not be missing, and is, is left to the database to refuse.
-    return [row.get(name) for name in shape.columns]
-
-
-def _arrays(shape: TableShape, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+def _arrays(
+    shape: TableShape, names: Sequence[str], members: list[Pending], set_: frozenset[str], add: frozenset[str]
+) -> list[list[Any]]:
+    """One array per column. What an `add` does not name is blank in a new row; where a column may not be
+    blank, the database refuses it.
+    """
     arrays = []
-    for name, values in zip(names, zip(*rows, strict=True), strict=True):
+    for name in names:
+        if name in set_:
+            values = [pending.set[name] for pending in members]
+        elif name in add:
+            values = [pending.add[name] for pending in members]
+        elif name in shape.key:
+            place = shape.key.index(name)
+            values = [pending.key[place] for pending in members]
+        else:
+            values = [shape.blank.get(name)] * len(members)
         encode = _carrier(shape.table.c[name]).encode
-        arrays.append(
-            list(values) if encode is None else [None if value is None else encode(value) for value in values]
-        )
+        if encode is not None:
+            values = [None if value is None else encode(value) for value in values]
+        arrays.append(values)
     return arrays
 
 

@@ -94,14 +94,14 @@ async def _compare(url: str, given_operations: list[Operation]) -> None:
         await connection.execute(f"TRUNCATE {physical(T.name, 1)}, {physical(T.name, 2)}".encode())
         start = [Operation("put", 1, {"a": 1}, {}), Operation("put", 2, {"b": 2}, {})]
         merged, naive = batch(), batch()
-        naive.of(T).loaded.update({(COMPANY, n, 3): None for n in (1, 2, 3)})
+        naive.of(T).loaded.update({(COMPANY.int, n): None for n in (1, 2, 3)})
         for operation in start:
             for generation in (1, 2):
                 single = batch()
                 operation.run(single)
                 await write(connection, single, generation)
         loaded = await _rows(connection, 1)
-        merged.of(T).loaded.update({(COMPANY, n, 3): loaded.get(n) for n in (1, 2, 3)})
+        merged.of(T).loaded.update({(COMPANY.int, n): loaded.get(n) for n in (1, 2, 3)})
         for operation in given_operations:
             operation.run(merged)
             single = batch()
@@ -156,7 +156,7 @@ def test_every_type_of_column_arrives_as_it_was(database_url: str) -> None:
             "day": date(2026, 2, 28),
             "at": datetime(2026, 1, 2, 3, 4, 5, 678901, UTC),
             "other": uuid4(),
-            "document": {"nome": 'João "o \\ velho"', "n": [1, None, {"x": "y"}]},
+            "document": {"nome": 'ação "o \\ velho"', "n": [1, None, {"x": "y"}]},
             "tags": [
                 "a",
                 'with "quotes"',
