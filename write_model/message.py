@@ -216,6 +216,8 @@ class RuleBroken(Refusal):
 
 # --- states and streams -------------------------------------------------------------------------------
 
+S = TypeVar("S", bound="State")
+
 
 class State:
     """What a stream amounts to. Made empty, then folded with `apply`, one event at a time, in order.
@@ -234,12 +236,21 @@ class State:
         """The little a client wants to see in the answer of a command: status, open amounts."""
         return {}
 
+    def copy(self: S) -> S:
+        """A state of its own, to fold further. Its containers are new, what they hold is immutable.
+
+        So a state keeps only immutable values, and dicts, sets and lists of them.
+        """
+        made = object.__new__(type(self))
+        slots: tuple[str, ...] = type(self).__slots__
+        for name in slots:
+            value = getattr(self, name)
+            setattr(made, name, value.copy() if isinstance(value, dict | set | list) else value)
+        return made
+
     def summary_of(self, target: object) -> Mapping[str, object]:
         """The summary of what a command names, where that is a part of the whole."""
         return self.summary()
-
-
-S = TypeVar("S", bound=State)
 
 
 # A decision names the same streams several times over, and hashing is most of what naming costs.

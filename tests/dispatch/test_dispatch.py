@@ -265,3 +265,20 @@ async def test_a_rehearsal_tells_all_and_stores_nothing(store: Store) -> None:
     assert [event.position for event in receipt.events] == [None, None]
     assert await store.head(store.partition_of(shop.company_id)) == head
     assert not (await shop.run(product(), key="k", body="k")).replayed
+
+
+async def test_what_a_refused_command_did_to_its_copy_is_not_seen_by_the_next(store: Store) -> None:
+    shop = await Shop(store).open()
+    goods, customer, sale = product(), PartyId(uuid4()), SaleId(uuid4())
+    await shop.run(goods)
+    await shop.run(RegisterParty(party_id=customer, name="Cliente"))
+    await shop.run(
+        ReceiveStock(product_id=goods.product_id, quantity=Quantity(3), unit_cost=UnitPrice.parse("3"))
+    )
+    two = RequestedLine(product_id=goods.product_id, quantity=Quantity(2))
+    await shop.run(DraftSale(sale_id=sale, customer_id=customer, lines=(two, two)))
+    # The first line takes two pieces, the second is refused; the cached stock must still be three.
+    for _ in range(2):
+        with pytest.raises(InsufficientStock) as refusal:
+            await shop.run(ConfirmSale(sale_id=sale))
+        assert refusal.value.params["on_hand"] == "1"

@@ -5,7 +5,6 @@ recorded. It remembers the version of every stream that was read, for the append
 are never changed: the first event recorded on a stream makes a copy of its state.
 """
 
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -183,7 +182,7 @@ class Workspace:
             item = work.written.get(stream)
             if item is None:
                 seen = self._seen(stream)
-                own = copy.deepcopy(seen.state) if seen.version else state()
+                own = seen.state.copy() if seen.version else state()
                 item = work.written[stream] = Versioned(own, seen.version)
             item.state.apply(event)
             item.version += 1
