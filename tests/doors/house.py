@@ -93,7 +93,7 @@ class House:
             await connection.execute(
                 text(
                     "INSERT INTO ccontrol.users (user_id, email, password_hash, display_name)"
-                    " VALUES (:user_id, :email, :hash, 'Ana')"
+                    " VALUES (:user_id, :email, :hash, 'Pessoa')"
                 ),
                 {"user_id": user_id, "email": email, "hash": hash_password(PASSWORD)},
             )

@@ -24,7 +24,7 @@ async def test_two_processes_count_together(redis_url: str) -> None:
 
 async def test_redis_learns_no_names_and_forgets(redis_url: str) -> None:
     async with Redis.from_url(redis_url, decode_responses=True) as redis:
-        await Attempts(redis, name="x").take("10.0.0.1", "ana@example.com")
+        await Attempts(redis, name="x").take("10.0.0.1", "pessoa@example.com")
         (key,) = await redis.keys("*")
         assert "ana" not in key
         assert 0 < await redis.ttl(key) <= WINDOW_SECONDS

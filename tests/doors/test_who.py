@@ -205,7 +205,7 @@ async def sign_in(world: World, email: str, password: str) -> Any:
 
 
 async def test_signing_in_gives_a_token_that_works(world: World) -> None:
-    answer = await sign_in(world, " ANA@example.com ", PASSWORD)
+    answer = await sign_in(world, " PESSOA@example.com ", PASSWORD)
     body = answer.json()
     assert answer.status_code == 200, body
     assert (body["token_type"], body["expires_in"]) == ("Bearer", 600)
@@ -220,7 +220,7 @@ async def test_a_wrong_password_looks_like_a_wrong_name(world: World) -> None:
     world.people.users[gone] = replace(world.people.users[gone], is_disabled=True)
     bodies, times = set(), []
     for email, password in (
-        ("ana@example.com", "wrong"),
+        ("pessoa@example.com", "wrong"),
         ("nobody@example.com", PASSWORD),
         ("rui@example.com", PASSWORD),
         ("a\x00b@example.com", PASSWORD),
@@ -237,8 +237,8 @@ async def test_a_wrong_password_looks_like_a_wrong_name(world: World) -> None:
 
 async def test_guessing_is_slowed_down(world: World) -> None:
     for _ in range(5):
-        assert_problem(await sign_in(world, "ana@example.com", "wrong"), 401)
-    slowed = await sign_in(world, "ana@example.com", PASSWORD)
+        assert_problem(await sign_in(world, "pessoa@example.com", "wrong"), 401)
+    slowed = await sign_in(world, "pessoa@example.com", PASSWORD)
     assert_problem(slowed, 429, "rate-limited")
     assert 0 < int(slowed.headers["retry-after"]) <= 60
     assert_problem(await sign_in(world, "nobody@example.com", "wrong"), 401)
@@ -246,12 +246,12 @@ async def test_guessing_is_slowed_down(world: World) -> None:
 
 async def test_the_right_password_is_no_guess(world: World) -> None:
     for _ in range(8):
-        assert (await sign_in(world, "ana@example.com", PASSWORD)).status_code == 200
+        assert (await sign_in(world, "pessoa@example.com", PASSWORD)).status_code == 200
 
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"email": "ana@example.com"}, {"email": 1, "password": []}, [], {"email": "a", "password": "b"}],
+    [{}, {"email": "pessoa@example.com"}, {"email": 1, "password": []}, [], {"email": "a", "password": "b"}],
 )
 async def test_signing_in_needs_both(world: World, body: object) -> None:
     assert_problem(await world.client.post("/v1/auth/login", json=body), 422)

@@ -69,7 +69,7 @@ class People:
     async def follow(self, store: object, command: Command, receipt: Receipt, user_id: UUID) -> None:
         """The directory of companies is tested with a database."""
 
-    def add(self, email: str, *companies: tuple[UUID, str], name: str = "Ana") -> UUID:
+    def add(self, email: str, *companies: tuple[UUID, str], name: str = "Pessoa") -> UUID:
         """A user with a role in each company."""
         user_id = uuid4()
         self.users[user_id] = User(
@@ -161,7 +161,7 @@ async def open_world() -> World:
     """A company with a chart of accounts, its owner, and the doors in front of it."""
     store, people, clock = DoorStore(), People(), Clock()
     company_id = CompanyId(uuid4())
-    owner = people.add("ana@example.com", (company_id, "owner"))
+    owner = people.add("pessoa@example.com", (company_id, "owner"))
     keys = [Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()]
     ids = RandomIds()
     dispatcher = Dispatcher(cast("Store", store), ids)

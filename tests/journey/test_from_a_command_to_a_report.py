@@ -28,7 +28,7 @@ def test_a_sale_is_seen_at_once_explained_to_the_event_and_undone(house: House) 
             {"quantity": "5", "unit_cost": "4.00", "origin": "opening"},
         )
     )
-    party = accepted(house.post("/v1/parties", {"name": "Maria Silva"})).json()["resource"]["id"]
+    party = accepted(house.post("/v1/parties", {"name": "Pessoa de Teste"})).json()["resource"]["id"]
     bank = accepted(house.post("/v1/bank-accounts", {"name": f"Banco {name}"})).json()["resource"]["id"]
     lines = [{"product_id": product["resource"]["id"], "quantity": "2"}]
     sale = accepted(house.post("/v1/sales", {"customer_id": party, "lines": lines})).json()["resource"]["id"]

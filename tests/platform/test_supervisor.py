@@ -8,6 +8,7 @@ from pathlib import Path
 from runtime.keys import CHECKPOINTS_KEY, ROOT_KEY, TOKENS_KEY, ensure_keys
 from runtime.servers.process import wait_until
 from runtime.supervisor import OwnProcess, Supervisor
+from write_model.store.personal_data import KeyRing
 
 
 def _sleeper(tmp_path: Path) -> OwnProcess:
@@ -80,7 +81,7 @@ def test_keys_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
     ensure_keys(tmp_path / "keys")
     made = {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()}
     assert set(made) == {ROOT_KEY, TOKENS_KEY, CHECKPOINTS_KEY}
-    assert len(made[ROOT_KEY]) == 32
+    assert KeyRing.read(tmp_path / "keys" / ROOT_KEY).newest == 1
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()} == {0o600}
     ensure_keys(tmp_path / "keys")
     assert {path.name: path.read_bytes() for path in (tmp_path / "keys").iterdir()} == made

@@ -114,7 +114,7 @@ def test_personal_data_is_masked_unless_it_may_be_shown() -> None:
     fact = PartyRegistered(
         party_id=party,
         roles=("customer",),
-        name=Personal(party, "Ana"),
+        name=Personal(party, "Pessoa"),
         tax_kind=None,
         tax_number=None,
         email=Personal(party, None),
@@ -125,7 +125,7 @@ def test_personal_data_is_masked_unless_it_may_be_shown() -> None:
         external_ref=None,
     )
     shown = revealed(hidden, fact)
-    assert shown["name"] == {"subject": str(party), "text": "Ana"}
+    assert shown["name"] == {"subject": str(party), "text": "Pessoa"}
     assert shown["email"] == {"subject": str(party), "text": None}
     assert (shown["city"], shown["roles"]) == ("Recife", ["customer"])
     assert revealed({"party_id": "x"}, PartyBlocked(party_id=party)) == {"party_id": "x"}

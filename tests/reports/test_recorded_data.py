@@ -21,7 +21,7 @@ from write_model.store.store import Store
 from write_model.values.identifiers import CompanyId, PartyId
 
 COMPANY = CompanyId(an_id("company"))
-ANA = PartyId(an_id("Ana"))
+PERSON = PartyId(an_id("Pessoa"))
 
 
 async def recorded(store: Store, log: Log) -> list[Recorded]:
@@ -29,7 +29,7 @@ async def recorded(store: Store, log: Log) -> list[Recorded]:
     dispatcher = Dispatcher(store, Ids())
     commands: tuple[Command, ...] = (
         RegisterCompany(company_id=COMPANY, legal_name="Loja"),
-        RegisterParty(party_id=ANA, name="Ana Maria", city="Recife"),
+        RegisterParty(party_id=PERSON, name="Pessoa Nova", city="Recife"),
     )
     for command in commands:
         await dispatcher.execute(command, context(uuid4()))
@@ -67,9 +67,9 @@ def test_an_auditor_sees_what_was_recorded_but_no_personal_text(
         finally:
             books.run(log.close())
             books.run(store.close())
-    assert masked["data"]["name"] == {"subject": str(ANA), "masked": True}
+    assert masked["data"]["name"] == {"subject": str(PERSON), "masked": True}
     assert masked["data"]["city"] == shown["data"]["city"] == "Recife"
     assert masked["personal_data"] == "masked"
-    assert "Ana Maria" not in str(masked)
-    assert shown["data"]["name"] == {"subject": str(ANA), "text": "Ana Maria"}
+    assert "Pessoa Nova" not in str(masked)
+    assert shown["data"]["name"] == {"subject": str(PERSON), "text": "Pessoa Nova"}
     assert (len(masked["hash"]), len(masked["prev_hash"])) == (64, 64)

@@ -35,7 +35,7 @@ def claimed(subject: str = "tax-number") -> Claimed:
     return Claimed(subject=subject, holder=uuid4())
 
 
-def party(subject: UUID, name: str = "Maria da Silva") -> PartyRegistered:
+def party(subject: UUID, name: str = "Pessoa de Teste") -> PartyRegistered:
     return PartyRegistered(
         party_id=PartyId(subject),
         roles=("customer",),

@@ -22,7 +22,7 @@ from write_model.store.topics import NotStorable
 COMPANY = UUID("00000000-0000-4000-8000-000000000001")
 
 
-async def register(store: Store, subject: UUID, name: str = "Maria da Silva") -> UUID:
+async def register(store: Store, subject: UUID, name: str = "Pessoa de Teste") -> UUID:
     stream = uuid4()
     await appended(store, submission(COMPANY, stream, 0, party(subject, name)))
     return stream
@@ -40,11 +40,11 @@ async def test_the_table_holds_no_personal_text(store: Store, database_url: str)
     stream = await register(store, subject)
     with psycopg.connect(database_url) as connection:
         ((text,),) = connection.execute("SELECT data FROM ccontrol.events").fetchall()
-    assert "Maria" not in text
+    assert "Pessoa de Teste" not in text
     assert "52998224725" not in text
     assert json.loads(text)["name"].keys() == {"subject", "key", "ct"}
     assert json.loads(text)["name"]["subject"] == str(subject)
-    assert (await read(store, stream)).name == Personal(subject, "Maria da Silva")
+    assert (await read(store, stream)).name == Personal(subject, "Pessoa de Teste")
 
 
 @pytest.mark.asyncio
@@ -62,11 +62,11 @@ async def test_without_the_key_the_text_is_gone_and_the_chain_still_holds(
     store: Store, log: Log, database_url: str
 ) -> None:
     subject, other = uuid4(), uuid4()
-    erased, kept = await register(store, subject), await register(store, other, "João")
+    erased, kept = await register(store, subject), await register(store, other, "Outra Pessoa")
     assert await store.destroy_subject_key(COMPANY, subject)
     assert not await store.destroy_subject_key(COMPANY, subject)
     assert (await read(store, erased)).name == Personal(subject, None)
-    assert (await read(store, kept)).name == Personal(other, "João")
+    assert (await read(store, kept)).name == Personal(other, "Outra Pessoa")
     (first, _) = await log.page(store.partition_of(COMPANY), 0, 10)
     assert isinstance(first.event, PartyRegistered)
     assert first.event.name == Personal(subject, None)
@@ -78,9 +78,9 @@ async def test_who_returns_after_an_erasure_has_a_new_key_and_no_past(store: Sto
     subject = uuid4()
     before = await register(store, subject)
     await store.destroy_subject_key(COMPANY, subject)
-    after = await register(store, subject, "Maria de novo")
+    after = await register(store, subject, "Pessoa de novo")
     assert (await read(store, before)).name.text is None
-    assert (await read(store, after)).name.text == "Maria de novo"
+    assert (await read(store, after)).name.text == "Pessoa de novo"
 
 
 @pytest.mark.asyncio

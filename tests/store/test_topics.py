@@ -93,7 +93,7 @@ def test_personal_texts_are_sealed_under_the_path_of_their_field() -> None:
         contacts: tuple[Contact, ...]
         first: Personal | None
 
-    fact = Met(contacts=(Contact(name=Personal(SUBJECT, "Ana")),), first=None)
+    fact = Met(contacts=(Contact(name=Personal(SUBJECT, "Pessoa")),), first=None)
     sealed_paths: list[str] = []
     opened_paths: list[str] = []
 
@@ -106,7 +106,7 @@ def test_personal_texts_are_sealed_under_the_path_of_their_field() -> None:
         return Personal(UUID(sealed["subject"]), sealed["ct"][::-1])
 
     text = topics.encode(fact, seal)
-    assert "Ana" not in text
+    assert "Pessoa" not in text
     assert list(topics.subjects_in(text)) == [SUBJECT]
     assert topics.decode("tests.met", 1, text, unseal) == fact
     assert sealed_paths == opened_paths == ["contacts.0.name"]
@@ -121,7 +121,7 @@ def test_personal_data_is_never_encoded_unsealed() -> None:
 
 def test_all_personal_texts_of_an_event_are_found() -> None:
     assert {personal.text for personal in topics.personal_in(party(SUBJECT))} == {
-        "Maria da Silva",
+        "Pessoa de Teste",
         "52998224725",
     }
 
