@@ -17,7 +17,7 @@ from api.filters import (
 )
 from api.queries import Paging, Reading, paging, reads
 from api.representation import page_of, shape_of, shown, shown_page
-from api.timeline import HISTORY, history
+from api.timeline import HISTORY, events_of, history
 from read_model.selection import Days
 from read_model.settlement.instalments import InstalmentRow, instalment, instalments
 from read_model.settlement.receivables import ReceivableDetail, ReceivableRow, receivable, receivables
@@ -37,6 +37,10 @@ Instalments = Annotated[
 ]
 Settlements = Annotated[Reading, Depends(reads("settlement_settlements", permission=_PERMISSION))]
 Trail = Annotated[Reading, Depends(reads("audit_events", permission=_PERMISSION))]
+Payments = Annotated[
+    Reading,
+    Depends(reads("audit_events", "settlement_instalments", "parties_directory", permission=_PERMISSION)),
+]
 Pages = Annotated[Paging, Depends(paging)]
 InstalmentStatus = Literal["open", "overdue", "settled", "cancelled"]
 
@@ -119,9 +123,10 @@ async def show_instalment(reading: Instalments, instalment_id: InstalmentKey, re
 
 
 @router.get("/instalments/{instalment_id}/history", response_model=HISTORY)
-async def instalment_history(reading: Trail, paging: Pages, instalment_id: InstalmentKey) -> Any:
+async def instalment_history(reading: Payments, paging: Pages, instalment_id: InstalmentKey) -> Any:
     """The payments of an instalment, and their reversals."""
-    return await history(reading, paging, instalment_id)
+    found(await instalment(reading.connection, reading.company_id, instalment_id, today=reading.today))
+    return await events_of(reading, paging, instalment_id)
 
 
 @router.get("/settlements", response_model=page_of(SettlementRow))

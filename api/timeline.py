@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from api.problems import Problem
 from api.queries import Paging, Reading
 from api.representation import page_of, shown, shown_page
 from api.shapes import Page
@@ -14,9 +15,16 @@ HISTORY = page_of(AuditEventRow, url=str)
 
 
 async def history(reading: Reading, paging: Paging, subject_id: UUID) -> Page[dict[str, Any]]:
-    """One page, the oldest event first; what never was has an empty history."""
-    selection = AuditSelection(subject_id=subject_id, technical=False)
-    return await trail(reading, paging, selection)
+    """One page, the oldest event first; of what never was in this company there is none."""
+    page = await events_of(reading, paging, subject_id)
+    if not page.data and paging.after is None:
+        raise Problem("not-found")
+    return page
+
+
+async def events_of(reading: Reading, paging: Paging, subject_id: UUID) -> Page[dict[str, Any]]:
+    """The same of something that may exist before an event names it."""
+    return await trail(reading, paging, AuditSelection(subject_id=subject_id, technical=False))
 
 
 async def trail(reading: Reading, paging: Paging, selection: AuditSelection) -> Page[dict[str, Any]]:

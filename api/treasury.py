@@ -23,7 +23,9 @@ router = APIRouter(prefix="/v1", tags=["treasury"])
 _PERMISSION = "treasury.read"
 
 Accounts = Annotated[Reading, Depends(reads("treasury_bank_accounts", permission=_PERMISSION))]
-Statement = Annotated[Reading, Depends(reads("treasury_statement", permission=_PERMISSION))]
+Statement = Annotated[
+    Reading, Depends(reads("treasury_statement", "treasury_bank_accounts", permission=_PERMISSION))
+]
 Trail = Annotated[Reading, Depends(reads("audit_events", permission=_PERMISSION))]
 Pages = Annotated[Paging, Depends(paging)]
 
@@ -65,6 +67,7 @@ async def show_statement(
     times: Annotated[Axes, Depends(axes)],
 ) -> Any:
     """The movements of an account by day, each with the balance after it."""
+    found(await bank_account(reading.connection, reading.company_id, bank_account_id))
     rows = await statement(
         reading.connection,
         reading.company_id,
