@@ -24,6 +24,7 @@ from write_model.parties.party import BlockParty, PartyIsBlocked
 from write_model.processes.books import ReversalTooEarly
 from write_model.processes.cancel_sale import CancelSale
 from write_model.processes.confirm_sale import ConfirmSale
+from write_model.processes.credit import SetCreditLimit
 from write_model.processes.draft_sale import ChangeSaleLines, DraftSale
 from write_model.processes.settle import ReverseSettlement, SettleInstalment
 from write_model.sales.events import SaleCancelled, SaleConfirmed, SaleDrafted, SaleLinesChanged
@@ -35,7 +36,7 @@ from write_model.sales.sale import (
     SaleTotalNegative,
     SaleWithoutLines,
 )
-from write_model.settlement.credit_line import CreditLimitExceeded, CreditLine, SetCreditLimit
+from write_model.settlement.credit_line import CreditLimitExceeded, CreditLine
 from write_model.settlement.events import CreditUsed, ReceivableCancelled, ReceivableCreated
 from write_model.settlement.receivable import (
     ReceivableAlreadySettled,
@@ -250,6 +251,12 @@ def test_a_credit_limit_holds_for_every_sale_and_is_given_back_by_payment() -> N
     assert shop.state(CreditLine, CUSTOMER).used == brl("2.00")
     shop.when(ConfirmSale(sale_id=other))
     assert shop.error is None
+
+
+def test_only_who_exists_has_a_credit_limit() -> None:
+    shop = open_shop()
+    shop.when(SetCreditLimit(party_id=PartyId(an_id("nobody")), limit=brl("15.00")))
+    shop.refused(NotFound, resource="party")
 
 
 def test_a_payment_that_came_back_is_owed_again_whatever_the_limit() -> None:

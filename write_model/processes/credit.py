@@ -1,9 +1,10 @@
-"""The use of a party's credit limit, as every process that lends or collects does it."""
+"""A party's credit limit: setting it, and its use as every process that lends or collects does it."""
 
 from uuid import UUID
 
-from write_model.message import Streams
-from write_model.settlement.credit_line import CreditLine, use
+from write_model.message import Command, Streams, command
+from write_model.parties.party import Party
+from write_model.settlement.credit_line import CreditLine, set_limit, use
 from write_model.values.identifiers import PartyId
 from write_model.values.money import Money
 
@@ -31,3 +32,27 @@ async def use_credit(
             may_exceed=may_exceed,
         ),
     )
+
+
+@command(
+    "settlement.set_credit_limit",
+    on=CreditLine,
+    needs="any",
+    route="/parties/{party_id}/set-credit-limit",
+    permission="settlement.credit",
+    target="party_id",
+    resource="credit_line",
+)
+class SetCreditLimit(Command):
+    """Say how much a party may owe; leave the limit out for none. `used` is what it owes already."""
+
+    party_id: PartyId
+    limit: Money | None = None
+    used: Money | None = None
+
+    async def decide(self, streams: Streams) -> None:
+        """Record CreditLimitSet unless it is so already; refuse for a party that does not exist."""
+        await streams.existing(Party, self.party_id)
+        line = await streams.load(CreditLine, self.party_id)
+        facts = set_limit(line, party_id=self.party_id, limit=self.limit, used=self.used)
+        streams.record(CreditLine, self.party_id, facts)

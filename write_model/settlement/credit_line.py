@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, assert_never
 from uuid import UUID
 
-from write_model.message import Command, Event, RuleBroken, State, command
+from write_model.message import Event, RuleBroken, State
 from write_model.settlement.events import CreditLimitSet, CreditUsed
 from write_model.values.identifiers import PartyId
 from write_model.values.limits import require_not_negative
@@ -77,27 +77,16 @@ def use(
     )
 
 
-@command(
-    "settlement.set_credit_limit",
-    on=CreditLine,
-    needs="any",
-    route="/parties/{party_id}/set-credit-limit",
-    permission="settlement.credit",
-    target="party_id",
-    resource="credit_line",
-)
-class SetCreditLimit(Command):
-    """Say how much a party may owe; leave the limit out for none. `used` is what it owes already."""
+def set_limit(
+    line: CreditLine, *, party_id: PartyId, limit: Money | None, used: Money | None
+) -> Iterator[Event]:
+    """Say how much a party may owe, None for no limit, and what it owes already.
 
-    party_id: PartyId
-    limit: Money | None = None
-    used: Money | None = None
-
-    def decide(self, line: CreditLine) -> Iterator[Event]:
-        """Yield CreditLimitSet unless it is so already."""
-        used = line.used if self.used is None else self.used
-        require_not_negative(used, "used")
-        if self.limit is not None:
-            require_not_negative(self.limit, "limit")
-        if (self.limit, used) != (line.limit, line.used):
-            yield CreditLimitSet(party_id=self.party_id, limit=self.limit, used=used)
+    Yields CreditLimitSet unless it is so already.
+    """
+    used = line.used if used is None else used
+    require_not_negative(used, "used")
+    if limit is not None:
+        require_not_negative(limit, "limit")
+    if (limit, used) != (line.limit, line.used):
+        yield CreditLimitSet(party_id=party_id, limit=limit, used=used)
