@@ -10,7 +10,7 @@ from runtime.cli.api_client import ApiClient
 from runtime.cli.instance import Instance, Login
 from runtime.cli.outcome import Exit, Stop
 
-LOGIN = Instance("http://books.test", None, Login("pessoa@example.test", "correct horse", "cmp_A"))
+LOGIN = Instance("http://books.test", None, Login("clerk@example.test", "correct horse", "cmp_A"))
 TOKEN = Instance("http://books.test", "given", None)
 Handler = Callable[[httpx2.Request], httpx2.Response]
 
@@ -34,7 +34,10 @@ class Server:
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.path == "/v1/auth/login":
             self.sign_ins += 1
-            assert json.loads(request.content) == {"email": "pessoa@example.test", "password": "correct horse"}
+            assert json.loads(request.content) == {
+                "email": "clerk@example.test",
+                "password": "correct horse",
+            }
             return httpx2.Response(200, json={"access_token": f"token-{self.sign_ins}"})
         self.asked.append(request)
         answer = self.answers.pop(0)
