@@ -9,9 +9,21 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from projections.arrays import ADAPTERS
+
 ROLE = "ccontrol_projector"
 
 Connection = AsyncConnection[TupleRow]
+
+
+class _Adapted:
+    """What psycopg asks a context for."""
+
+    adapters = ADAPTERS
+    connection = None
+
+
+_ADAPTED = _Adapted()
 
 # synchronous_commit off is safe here and only here: rows and checkpoint are in one transaction, so a crash
 # loses both or neither, and what is lost is folded again from the log, which is written durably.
@@ -66,7 +78,12 @@ def plain_url(database_url: str) -> str:
 
 
 def _arguments(name: str) -> dict[str, Any]:
-    return {"options": _OPTIONS, "application_name": f"ccontrol-{name}", "connect_timeout": 5}
+    return {
+        "options": _OPTIONS,
+        "application_name": f"ccontrol-{name}",
+        "connect_timeout": 5,
+        "context": _ADAPTED,
+    }
 
 
 async def connect(database_url: str, *, name: str = "projections") -> Connection:
