@@ -11,7 +11,6 @@ The operations, in the order they were asked for, have the same effect as if eac
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -48,14 +47,22 @@ _GROWING = (Kind.PUT, Kind.ADD)
 _DECIDING = (Kind.PUT, Kind.REMOVE)
 
 
-@dataclass(slots=True)
-class Pending:
-    """One merged operation: `set` columns take a value, `add` columns grow. No column is in both."""
+_NOTHING: Row = {}
 
-    kind: Kind
-    key: Key
-    set: Row = field(default_factory=dict)
-    add: Row = field(default_factory=dict)
+
+class Pending:
+    """One merged operation: `set` columns take a value, `add` columns grow. No column is in both.
+
+    The `set` of a put is the whole row, so it needs no key.
+    """
+
+    __slots__ = ("add", "key", "kind", "set")
+
+    def __init__(self, kind: Kind, key: Key, set_: Row = _NOTHING, add: Row = _NOTHING) -> None:
+        self.kind = kind
+        self.key = key
+        self.set = set_
+        self.add = add
 
 
 class TableShape:
@@ -162,7 +169,7 @@ class Batch:
         if len(whole) != len(shape.columns) or ("company_id" in row and row["company_id"] != company):
             raise BadOperation(_wrong_row(shape, whole))
         identity = shape.identity(company, whole)
-        pending = Pending(Kind.PUT, tuple([whole[name] for name in shape.key]), whole)
+        pending = Pending(Kind.PUT, (), whole)
         if rows.depth:
             rows.replace(identity, pending)
         else:
