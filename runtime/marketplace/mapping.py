@@ -121,16 +121,17 @@ def _parts(order: Order, payment: PaymentRow, before: int, settle_until: date) -
         return
     if payment.instalments > INSTALMENTS_MAX:
         raise Unfit(f"{payment.instalments} instalments, at most {INSTALMENTS_MAX}")
-    if payment.value < payment.instalments:
-        raise Unfit(f"{money(payment.value)['amount']} is too little for {payment.instalments} instalments")
     is_card = payment.method == CARD
-    for k, share in enumerate(Money(payment.value).split_equally(payment.instalments), start=1):
+    shares = enumerate(Money(payment.value).split_equally(payment.instalments), start=1)
+    # Of fewer centavos than instalments, all are in the last one.
+    due = [(k, share) for k, share in shares if share.is_positive]
+    for number, (k, share) in enumerate(due, start=before + 1):
         due_on = order.confirmed_on + CARD_INTERVAL * k if is_card else order.confirmed_on
         if due_on.year > YEAR_MAX:
             raise Unfit(f"an instalment is due after the year {YEAR_MAX}")
         is_paid = due_on <= settle_until if is_card else order.status == "delivered"
         yield Part(
-            number=before + k,
+            number=number,
             method=payment.method,
             due_on=due_on,
             amount=share.minor,

@@ -128,6 +128,14 @@ def test_card_instalments_fall_due_every_thirty_days() -> None:
     ]
 
 
+def test_fewer_centavos_than_instalments_are_all_in_the_last_one() -> None:
+    parts = plan_of(COMPANY, order(payments=[("credit_card", 12, 11), ("voucher", 1, 10989)]), UNTIL).parts
+    assert [(part.number, part.due_on, part.amount) for part in parts] == [
+        (1, APPROVED + timedelta(360), 11),
+        (2, APPROVED, 10989),
+    ]
+
+
 @pytest.mark.parametrize("status", ["delivered", "shipped"])
 def test_card_instalments_are_settled_on_their_due_date_up_to_a_day(status: str) -> None:
     given = order(payments=[("credit_card", 3, 11000)], status=status)
@@ -151,7 +159,6 @@ def test_instalments_of_several_payments_are_numbered_through() -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (order(payments=[("credit_card", 12, 11)]), "0.11 is too little for 12 instalments"),
         (order(payments=[("credit_card", 361, 11000)]), "361 instalments"),
         (order(payments=[("credit_card", 200, 11000), ("credit_card", 200, 11000)]), "400 instalments"),
         (order(items=[(1, 0)] * 999), "999 items"),

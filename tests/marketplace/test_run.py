@@ -84,12 +84,12 @@ def test_a_second_run_sends_exactly_the_same(export: ExportFolder) -> None:
 def test_unfit_orders_are_refused_and_the_rest_goes_on(export: ExportFolder) -> None:
     export.order("o2")
     export.item("o2")
-    export.payment("o2", "0.02", method="credit_card", instalments=3)
+    export.payment("o2", "0.02", method="credit_card", instalments=361)
     found = read(export.write())
     doors = FakeDoors()
     send(doors, found)
     assert [(row.file, row.line, row.reason) for row in found.refused] == [
-        (ORDERS, 3, "refused whole: 0.02 is too little for 3 instalments")
+        (ORDERS, 3, "refused whole: 361 instalments, at most 360")
     ]
     assert sum(command["topic"] == "sales.draft_sale" for command in doors.commands) == 1
 
