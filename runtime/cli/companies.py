@@ -1,6 +1,6 @@
 """`ccontrol companies`: who keeps books in this installation."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -30,14 +30,18 @@ def register(
     from write_model.message import Refusal
     from write_model.values.identifiers import encode
     from write_model.values.invalid import Invalid
+    from write_model.values.limits import Name
     from write_model.values.tax_number import TaxNumber
+    from write_model.values.text import clean_text
 
-    settings = instance.settings()
     try:
+        name = clean_text(name, max_length=get_args(Name)[1].maximum)
         number = None if tax_number is None else TaxNumber.parse(tax_number)
-        made = asyncio.run(register_company(settings, name, owner_email=owner_email, tax_number=number))
     except Invalid as why:
         raise usage(why.message) from None
+    settings = instance.settings()
+    try:
+        made = asyncio.run(register_company(settings, name, owner_email=owner_email, tax_number=number))
     except LookupError as why:
         raise Stop(Exit.NOT_FOUND, "user-unknown", str(why), "add one with: ccontrol users add") from None
     except Refusal as why:

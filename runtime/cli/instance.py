@@ -44,7 +44,11 @@ def state_folder() -> Path:
 def find() -> Instance:
     """The installation to talk to over HTTP."""
     url, token = os.environ.get("CCONTROL_URL"), os.environ.get("CCONTROL_TOKEN")
+    if token and not (token.isascii() and token.isprintable()):
+        raise usage("CCONTROL_TOKEN is not a token: it holds characters that none has")
     if url:
+        if not url.startswith(("http://", "https://")):
+            raise usage("CCONTROL_URL is not the address of an API: it begins with http:// or https://")
         if not token:
             raise usage("CCONTROL_URL is set, but CCONTROL_TOKEN is not: give an access token or API key")
         return Instance(url.rstrip("/"), token, None)

@@ -114,6 +114,23 @@ def test_a_database_that_does_not_answer_is_unreachable(
         assert "the database does not answer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("url", "token"), [("nonsense", "x"), ("http://127.0.0.1:1", "é"), ("http://127.0.0.1:1", "a\nb")]
+)
+def test_an_address_or_token_that_cannot_be_one_is_said_before_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, url: str, token: str
+) -> None:
+    monkeypatch.setenv("CCONTROL_URL", url)
+    monkeypatch.setenv("CCONTROL_TOKEN", token)
+    assert run(["whoami"]) == Exit.USAGE
+
+
+@pytest.mark.parametrize("name", ["", "  ", "Loja\u202e", "x" * 161])
+def test_a_company_has_a_name_that_can_be_stored(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["companies", "register", name, "--owner-email", "ana@example.com"]) == Exit.USAGE
+    assert "The text" in capsys.readouterr().err
+
+
 def test_a_remote_installation_has_no_database_here(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
