@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -51,15 +51,15 @@ async def hand_in_all(
     request: HttpRequest, caller: Caller, forms: Mapping[str, Form], body: Any, envelope: Envelope
 ) -> Response:
     """Read every command, decide those that can be read, answer all, in order."""
-    if envelope.is_dry_run or envelope.key is not None or envelope.expected_version is not None:
+    if envelope.is_dry_run or envelope.expected_version is not None:
         # They belong to the single commands; here they would silently mean nothing.
-        raise Problem("malformed-header", params={"header": "Idempotency-Key, If-Match, dry_run"})
+        raise Problem("malformed-header", params={"header": "If-Match, dry_run"})
     try:
         batch = Batch.model_validate(body)
     except ValidationError as error:
         raise problem_of_validation(error) from None
     desk = desk_of(request, caller)
-    read = await _read_all(desk, forms, batch.commands)
+    read = await _read_all(desk, forms, batch.commands, envelope.key)
     refused = [item for item in read if isinstance(item, Problem)]
     if batch.atomic and refused:
         return _all_refused(request, [_not_attempted(item) for item in read])
@@ -72,19 +72,23 @@ async def hand_in_all(
     return _answer(request, desk, batch.atomic, results)
 
 
-async def _read_all(desk: Desk, forms: Mapping[str, Form], commands: Sequence[Any]) -> list[Read | Problem]:
+async def _read_all(
+    desk: Desk, forms: Mapping[str, Form], commands: Sequence[Any], key: str | None
+) -> list[Read | Problem]:
     read: list[Read | Problem] = []
     for number, raw in enumerate(commands):
         if number % _FORMS_A_TURN == 0:
             await asyncio.sleep(0)
         try:
-            read.append(_read(desk, forms, raw, f"/commands/{number}"))
+            # A command without a key of its own has that of the batch and its place in it.
+            own = None if key is None else f"{key}/{number}"
+            read.append(_read(desk, forms, raw, f"/commands/{number}", own))
         except Problem as problem:
             read.append(problem)
     return read
 
 
-def _read(desk: Desk, forms: Mapping[str, Form], raw: Any, pointer: str) -> Read:
+def _read(desk: Desk, forms: Mapping[str, Form], raw: Any, pointer: str, key: str | None) -> Read:
     item = Item.read(raw, pointer=pointer)
     form = item.form_of(forms)
     if not desk.caller.may(form.meta.permission):
@@ -92,7 +96,7 @@ def _read(desk: Desk, forms: Mapping[str, Form], raw: Any, pointer: str) -> Read
     if form.makes_company:
         error = field_error(f"{pointer}/topic", "not-in-batches", "This command stands alone.")
         raise validation_problem([error])
-    envelope = item.envelope(_NO_ENVELOPE)
+    envelope = item.envelope(replace(_NO_ENVELOPE, key=key))
     if envelope.key is None:
         raise key_required()
     asked = item.handed(form).read(desk.services.ids)

@@ -40,20 +40,6 @@ class LinesShape(Page[shape_of(LedgerLineRow, event_url=str)]):  # type: ignore[
     sums: list[shape_of(LedgerSum)] | None  # type: ignore[valid-type]
 
 
-class ChartShape(Shape):
-    """The whole chart of accounts, in the order of its codes."""
-
-    data: list[shape_of(AccountRow)]  # type: ignore[valid-type]
-    as_of: AsOf
-
-
-class PeriodsShape(Shape):
-    """Every month the books know, the latest first."""
-
-    data: list[shape_of(PeriodRow)]  # type: ignore[valid-type]
-    as_of: AsOf
-
-
 class BalanceExplained(Shape):
     """Links to the lines behind each figure of an account; `opening` only when there are days before."""
 
@@ -143,23 +129,32 @@ async def show_ledger_entry(reading: Lines, entry_id: EntryKey) -> Any:
     return shown(detail, event_url=_event_url(detail.entry.event_id))
 
 
-@router.get("/ledger/accounts", response_model=ChartShape)
+def _code(row: AccountRow) -> tuple[Any, ...]:
+    return (row.code,)
+
+
+def _month(row: PeriodRow) -> tuple[Any, ...]:
+    return (row.period,)
+
+
+@router.get("/ledger/accounts", response_model=page_of(AccountRow))
 async def list_ledger_accounts(
     reading: Chart,
+    paging: Pages,
     kind: Literal["asset", "liability", "equity", "revenue", "deduction", "cost", "expense"] | None = None,
     leaf: bool | None = None,
     status: Literal["active", "archived"] | None = None,
 ) -> Any:
     """The chart of accounts."""
     rows = await ledger_accounts(reading.connection, reading.company_id, kind=kind, leaf=leaf, status=status)
-    return {"data": [shown(row) for row in rows], "as_of": reading.as_of}
+    return shown_page(paging.page(reading, paging.cut(rows, _code), key=_code))
 
 
-@router.get("/periods", response_model=PeriodsShape)
-async def list_periods(reading: Calendar) -> Any:
+@router.get("/periods", response_model=page_of(PeriodRow))
+async def list_periods(reading: Calendar, paging: Pages) -> Any:
     """The months, and which of them are closed."""
     rows = await periods(reading.connection, reading.company_id)
-    return {"data": [shown(row) for row in rows], "as_of": reading.as_of}
+    return shown_page(paging.page(reading, paging.cut(rows, _month), key=_month))
 
 
 @router.get("/ledger/trial-balance", response_model=TrialBalanceShape)

@@ -169,6 +169,13 @@ class Paging:
     after: tuple[Any, ...] | None
     _seal: Callable[[tuple[Any, ...]], str]
 
+    def cut(self, rows: Sequence[Row], key: Callable[[Row], tuple[Any, ...]]) -> Sequence[Row]:
+        """Of a short list that was read whole: the rows after `after`, and no more than the page needs."""
+        start = 0
+        if self.after is not None:
+            start = next((n for n, row in enumerate(rows, 1) if key(row) == self.after), len(rows))
+        return rows[start : start + self.limit + 1]
+
     def page(self, reading: Reading, rows: Sequence[Row], key: Callable[[Row], tuple[Any, ...]]) -> Page[Row]:
         """The envelope; `key` gives the sort values of a row: texts, numbers, dates, ids, None."""
         shown = rows[: self.limit]

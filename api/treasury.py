@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Response
 from api.filters import Axes, BankAccountKey, axes, days, found
 from api.queries import Paging, Reading, paging, reads
 from api.representation import page_of, shape_of, shown, shown_page
-from api.shapes import AsOf, Shape
 from api.timeline import HISTORY, history
 from read_model.selection import Days
 from read_model.treasury.bank_accounts import (
@@ -30,15 +29,12 @@ Trail = Annotated[Reading, Depends(reads("audit_events", permission=_PERMISSION)
 Pages = Annotated[Paging, Depends(paging)]
 
 
-class AccountsShape(Shape):
-    """Every account of the company: there are few, so they come in one answer."""
-
-    data: list[shape_of(BankAccountRow)]  # type: ignore[valid-type]  # made of the row
-    as_of: AsOf
+def _key(row: BankAccountRow) -> tuple[Any, ...]:
+    return (row.id,)
 
 
-@router.get("/bank-accounts", response_model=AccountsShape)
-async def list_bank_accounts(reading: Accounts) -> Any:
+@router.get("/bank-accounts", response_model=page_of(BankAccountRow))
+async def list_bank_accounts(reading: Accounts, paging: Pages) -> Any:
     """The accounts by name with what is in them."""
     rows = None
     if reading.cache is not None:
@@ -47,7 +43,7 @@ async def list_bank_accounts(reading: Accounts) -> Any:
         )
     if rows is None:
         rows = await bank_accounts(reading.connection, reading.company_id)
-    return {"data": [shown(row) for row in rows], "as_of": reading.as_of}
+    return shown_page(paging.page(reading, paging.cut(rows, _key), key=_key))
 
 
 @router.get("/bank-accounts/{bank_account_id}", response_model=shape_of(BankAccountRow))

@@ -129,3 +129,16 @@ async def test_a_single_command_needs_a_key_too(world: World) -> None:
     batch = {"commands": [item, item | {"idempotency_key": "a b"}]}
     results = (await world.post("/v1/commands", batch, headers=keyless(world))).json()["results"]
     assert {result["problem"]["code"] for result in results} == {"idempotency-key-required"}
+
+
+async def test_the_key_of_a_batch_serves_the_commands_without_one(world: World) -> None:
+    commands = [{k: v for k, v in product(sku).items() if k != "idempotency_key"} for sku in ("A", "B")]
+    headers = keyless(world) | {"Idempotency-Key": "import-7"}
+    first = await world.post("/v1/commands", {"commands": commands}, headers=headers)
+    count = len(world.store.log)
+    again = await world.post("/v1/commands", {"commands": commands}, headers=headers)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert [r["command_id"] for r in first.json()["results"]] == [
+        r["command_id"] for r in again.json()["results"]
+    ]
+    assert len(world.store.log) == count
