@@ -82,9 +82,17 @@ async def register_company(
     return company_id
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user of a company; `is_new` unless they belonged to it already, and then nothing changed."""
+
+    user_id: UUID
+    is_new: bool
+
+
 async def add_user(
     settings: Settings, company_id: UUID, email: str, password: str, roles: Sequence[str]
-) -> UUID:
+) -> Member:
     """Let a person into a company with these roles; a user who exists keeps the password they have."""
     email = email.strip().lower()
     async with await connections.connect(settings.database_url, connections.APP) as connection:
@@ -96,8 +104,7 @@ async def add_user(
     user_id = await _user_id(settings, email)
     if user_id is None:
         raise LookupError("the user vanished while being added")
-    await _add_member(settings, company_id, user_id, roles)
-    return user_id
+    return Member(user_id, await _add_member(settings, company_id, user_id, roles))
 
 
 async def _register(
@@ -115,8 +122,8 @@ async def _register(
     )
 
 
-async def _add_member(settings: Settings, company_id: UUID, user_id: UUID, roles: Sequence[str]) -> None:
-    await _as_company(
+async def _add_member(settings: Settings, company_id: UUID, user_id: UUID, roles: Sequence[str]) -> bool:
+    return await _as_company(
         settings,
         company_id,
         "INSERT INTO ccontrol.memberships (company_id, user_id, roles) VALUES (%s, %s, %s) "
@@ -127,14 +134,15 @@ async def _add_member(settings: Settings, company_id: UUID, user_id: UUID, roles
 
 async def _as_company(
     settings: Settings, company_id: UUID, statement: str, values: tuple[object, ...]
-) -> None:
-    """One statement under the row level security of a company."""
+) -> bool:
+    """One statement under the row level security of a company; whether it changed anything."""
     async with (
         await connections.connect(settings.database_url, connections.APP) as connection,
         connection.transaction(),
     ):
         await connection.execute("SELECT set_config('ccontrol.company', %s, true)", (str(company_id),))
-        await connection.execute(statement.encode(), values)
+        done = await connection.execute(statement.encode(), values)
+    return done.rowcount > 0
 
 
 async def _user_id(settings: Settings, email: str) -> UUID | None:

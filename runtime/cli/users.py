@@ -7,7 +7,7 @@ import typer
 
 from runtime.cli import instance, output
 from runtime.cli.company import Company, company_id
-from runtime.cli.outcome import usage
+from runtime.cli.outcome import Exit, Stop, usage
 from runtime.cli.output import Format, Output
 
 app = typer.Typer(name="users", help="Who may work in a company.", no_args_is_help=True)
@@ -42,7 +42,11 @@ def add(
     settings = instance.settings()
     where = company_id(company)
     made = asyncio.run(add_user(settings, where, email, _password(), role))
-    user_id = encode("usr", made)
+    if not made.is_new:
+        raise Stop(
+            Exit.CONFLICT, "already-member", f"{email} belongs to this company already; nothing changed"
+        )
+    user_id = encode("usr", made.user_id)
     output.answer(
         output_format,
         "users.add",

@@ -174,10 +174,12 @@ def test_who_and_what_runs(running: Installation) -> None:
 
 def test_a_new_user_signs_in_with_the_password_from_standard_input(running: Installation) -> None:
     added = running.run(
-        "users", "add", "rui@example.test", "--role", "auditor", "-o", "json", stdin="a long password\n"
+        "users", "add", "auditor@example.test", "--role", "auditor", "-o", "json", stdin="a long password\n"
     )
     assert added.code == 0, added.err
     assert "a long password" not in added.out
+    again = ("users", "add", "auditor@example.test", "--role", "manager")
+    assert running.run(*again, stdin="a long password\n").code == 5
     assert running.run("users", "add", "x@example.test", "--role", "clerk", stdin="short\n").code == 2
     assert (
         running.run("users", "add", "x@example.test", "--role", "king", stdin="a long password\n").code == 2
