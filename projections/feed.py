@@ -149,19 +149,47 @@ class Feed:
         if not page:
             await self._complete(followers)
             return 0
-        kinds = {type(recorded.event) for recorded in page}
         due = [follower for follower in followers if follower.position < page[-1].position]
+        together = len(page) <= PAGE_EVENTS and all(follower.position == after for follower in due)
+        if not together or not await self._step_together(due, page, pages.at_head):
+            await self._step_apart(due, page, after, pages.at_head)
+        return len(page)
+
+    async def _step_together(
+        self, followers: Sequence[Follower], page: Sequence[Recorded], at_head: bool
+    ) -> bool:
+        """All in one transaction; False when one of them cannot, and each has to be looked at."""
+        begun = time.perf_counter()
+        try:
+            await self._lane.apply_all(followers, page, at_head=at_head)
+        except (LeaseLost, CheckpointMoved):
+            raise
+        except Exception as error:
+            if is_transient(error):
+                raise
+            return False
+        self._moved(self._partition)
+        seconds = time.perf_counter() - begun
+        for follower in followers:
+            metrics.BATCH_SECONDS.labels(follower.name).observe(seconds)
+            metrics.EVENTS.labels(follower.name, "folded").inc(len(page))
+        return True
+
+    async def _step_apart(
+        self, due: Sequence[Follower], page: Sequence[Recorded], after: int, at_head: bool
+    ) -> None:
+        """A transaction for each that has something to fold, one for all that have not."""
+        kinds = {type(recorded.event) for recorded in page}
         busy = [follower for follower in due if follower.folder.handles(kinds)]
         idle = [follower for follower in due if not follower.folder.handles(kinds)]
         work: list[Awaitable[None]] = [
-            self._step(follower, page[follower.position - after :], pages.at_head) for follower in busy
+            self._step(follower, page[follower.position - after :], at_head) for follower in busy
         ]
         if idle:
-            work.append(self._pass_over(idle, page[-1], pages.at_head))
+            work.append(self._pass_over(idle, page[-1], at_head))
         for outcome in await asyncio.gather(*work, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
-        return len(page)
 
     async def _pass_over(self, followers: Sequence[Follower], last: Recorded, at_head: bool) -> None:
         await self._lane.advance(followers, last.position, last.recorded_at, at_head=at_head)

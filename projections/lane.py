@@ -66,6 +66,12 @@ class Lane(Protocol):
         """Fold and store these events and the checkpoint behind them, all or nothing."""
         ...
 
+    async def apply_all(
+        self, followers: Sequence[Follower], events: Sequence[Recorded], *, at_head: bool
+    ) -> None:
+        """The same for several followers of one partition that are at one position, in one go."""
+        ...
+
     async def verify(self, followers: Sequence[Follower]) -> None:
         """When there is nothing to do: raise CheckpointMoved if what is stored has been lost meanwhile."""
         ...

@@ -131,18 +131,27 @@ class RedisLane:
 
     async def apply(self, follower: Follower, events: Sequence[Recorded], *, at_head: bool) -> None:
         """One script: check, views, checkpoint."""
-        batch = RedisBatch()
-        follower.folder.fold_fields(batch, follower.folder.relevant(events, follower.skipped))
-        await self._run(follower, events[-1].position, at_head, batch)
-        await self._mirror([follower], events[-1].recorded_at)
+        await self.apply_all([follower], events, at_head=at_head)
+
+    async def apply_all(
+        self, followers: Sequence[Follower], events: Sequence[Recorded], *, at_head: bool
+    ) -> None:
+        """A script for each, all in one round trip; each is whole by itself."""
+        batches = []
+        for follower in followers:
+            batch = RedisBatch()
+            follower.folder.fold_fields(batch, follower.folder.relevant(events, follower.skipped))
+            batches.append(batch)
+        await self._run(followers, events[-1].position, at_head, batches)
+        await self._mirror(followers, events[-1].recorded_at)
 
     async def verify(self, followers: Sequence[Follower]) -> None:
         """An emptied or replaced Redis is noticed also where no event comes."""
-        questions = self._client.pipeline(transaction=False)
-        for follower in followers:
-            questions.hmget(self._prefix(follower) + "meta", "live", f"at:{follower.keys}")
-            questions.get(generation_key(self._epoch, follower.name))
-        answers: list[Any] = await questions.execute(raise_on_error=False)
+        async with self._client.pipeline(transaction=False) as questions:
+            for follower in followers:
+                questions.hmget(self._prefix(follower) + "meta", "live", f"at:{follower.keys}")
+                questions.get(generation_key(self._epoch, follower.name))
+            answers: list[Any] = await questions.execute(raise_on_error=False)
         for follower, found, generation in zip(followers, answers[::2], answers[1::2], strict=True):
             wanted = [follower.keys, str(follower.position), str(follower.generation)]
             stored = [_text(item) for item in [*found, generation]] if isinstance(found, list) else []
@@ -153,8 +162,7 @@ class RedisLane:
         self, followers: Sequence[Follower], position: int, recorded_at: datetime | None, *, at_head: bool
     ) -> None:
         """The same without fields."""
-        for follower in followers:
-            await self._run(follower, position, at_head, RedisBatch())
+        await self._run(followers, position, at_head, [RedisBatch() for _ in followers])
         await self._mirror(followers, recorded_at)
 
     async def remove(self, projection: str, generations: Iterable[int]) -> None:
@@ -184,23 +192,38 @@ class RedisLane:
         fields = {_text(key): _text(value) for key, value in found.items()}
         return fields, int(fields.pop(CHANGED_AT, 0))
 
-    async def _run(self, follower: Follower, position: int, at_head: bool, batch: RedisBatch) -> None:
-        prefix = self._prefix(follower)
-        arguments = [prefix, follower.keys, follower.position, position, "1" if at_head else "0"]
-        arguments += _operations(batch)
-        outcome, detail = [_text(item) for item in await self._apply(keys=[prefix + "meta"], args=arguments)]
-        if outcome in ("lost", "moved", "damaged"):
-            if outcome == "damaged":
-                place = (follower.name, follower.generation, follower.partition, position)
-                self._damages[place] += 1
-                if self._damages[place] >= _DAMAGES_MAX:
-                    del self._damages[place]
-                    raise ViewRefused(detail)
-            raise CheckpointMoved(f"{follower.name}: {outcome} ({detail})")
-        follower.position = position
-        if outcome == "complete":
-            follower.served = True
-            await self._unlink(f"{prefix}*", keep=(prefix + "meta", prefix + follower.keys + ":"))
+    async def _run(
+        self, followers: Sequence[Follower], position: int, at_head: bool, batches: Sequence[RedisBatch]
+    ) -> None:
+        async with self._client.pipeline(transaction=False) as calls:
+            for follower, batch in zip(followers, batches, strict=True):
+                prefix = self._prefix(follower)
+                arguments = [prefix, follower.keys, follower.position, position, "1" if at_head else "0"]
+                await self._apply(keys=[prefix + "meta"], args=arguments + _operations(batch), client=calls)
+            answers: list[Any] = await calls.execute()
+        complaint: Exception | None = None
+        for follower, (outcome, detail) in zip(followers, answers, strict=True):
+            complaint = self._understood(follower, position, _text(outcome), _text(detail)) or complaint
+        for follower, (outcome, _) in zip(followers, answers, strict=True):
+            if _text(outcome) == "complete":
+                prefix = self._prefix(follower)
+                await self._unlink(f"{prefix}*", keep=(prefix + "meta", prefix + follower.keys + ":"))
+        if complaint is not None:
+            raise complaint
+
+    def _understood(self, follower: Follower, position: int, outcome: str, detail: str) -> Exception | None:
+        """Move the follower, or say what is wrong with it."""
+        if outcome in ("done", "complete"):
+            follower.position = position
+            follower.served = follower.served or outcome == "complete"
+            return None
+        if outcome == "damaged":
+            place = (follower.name, follower.generation, follower.partition, position)
+            self._damages[place] += 1
+            if self._damages[place] >= _DAMAGES_MAX:
+                del self._damages[place]
+                return ViewRefused(detail)
+        return CheckpointMoved(f"{follower.name}: {outcome} ({detail})")
 
     async def _mirror(self, followers: Sequence[Follower], recorded_at: datetime | None) -> None:
         names = [follower.name for follower in followers]

@@ -34,7 +34,10 @@ _shapes: dict[Table, TableShape] = {}
 
 def shapes_of(projection: SqlProjection) -> Mapping[Table, TableShape]:
     """What merging must know of the tables of a projection."""
-    return {table: _shapes.setdefault(table, TableShape(table)) for table in projection.tables}
+    for table in projection.tables:
+        if table not in _shapes:
+            _shapes[table] = TableShape(table)
+    return {table: _shapes[table] for table in projection.tables}
 
 
 class SqlLane:
@@ -60,6 +63,13 @@ class SqlLane:
         async with self._pool.connection() as connection:
             await apply_through(connection, follower, events)
 
+    async def apply_all(
+        self, followers: Sequence[Follower], events: Sequence[Recorded], *, at_head: bool
+    ) -> None:
+        """The same for all of them in one transaction: at the head, transactions are what costs."""
+        async with self._pool.connection() as connection:
+            await _apply(connection, followers, events)
+
     async def verify(self, followers: Sequence[Follower]) -> None:
         """Rows do not get lost while nobody looks."""
 
@@ -79,19 +89,23 @@ class SqlLane:
 
 async def apply_through(connection: Connection, follower: Follower, events: Sequence[Recorded]) -> None:
     """Apply a page on this connection: as a transaction, or as a savepoint of the one it is in."""
-    batch = await _folded(connection, follower, events)
+    await _apply(connection, [follower], events)
+
+
+async def _apply(connection: Connection, followers: Sequence[Follower], events: Sequence[Recorded]) -> None:
+    batches = [await _folded(connection, follower, events) for follower in followers]
     last = events[-1]
     try:
         # A pipeline sends BEGIN, the statements and COMMIT together; a failure undoes all of them.
         async with connection.pipeline(), connection.transaction():
-            await connection.execute(
-                _ADVANCE, _advance_arguments([follower], last.position, last.recorded_at)
-            )
-            await write(connection, batch, follower.generation)
+            await connection.execute(_ADVANCE, _advance_arguments(followers, last.position, last.recorded_at))
+            for follower, batch in zip(followers, batches, strict=True):
+                await write(connection, batch, follower.generation)
     except psycopg.Error as error:
         _raise_fenced(error)
         raise
-    follower.position = last.position
+    for follower in followers:
+        follower.position = last.position
 
 
 async def _folded(connection: Connection, follower: Follower, events: Sequence[Recorded]) -> Batch:
