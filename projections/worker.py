@@ -26,11 +26,14 @@ from projections.rebuild import RebuildBusy, Workshop
 from projections.redis_lane import RedisLane
 from projections.roster import Catalogue, Roster
 from projections.sql_lane import SqlLane
+from projections.status import observe, status
+from read_model.database import open_engine
 
 OpenLog = Callable[[], AbstractAsyncContextManager[EventLog]]
 
 _LOOK_SECONDS = 0.5
 _UPGRADE_SECONDS = 1.0
+_MEASURE_SECONDS = 5.0
 _HEALTHY_SECONDS = 60.0
 
 _log = structlog.get_logger(__name__)
@@ -113,6 +116,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._announcer.run())
             tasks.create_task(self._keep_looking())
+            tasks.create_task(self._keep_measuring())
             tasks.create_task(self._keep_upgrading())
             for lane in lanes:
                 tasks.create_task(
@@ -140,6 +144,22 @@ class Worker:
                     if found != self._roster:
                         self._roster = found
         return self._roster
+
+    async def _keep_measuring(self) -> None:
+        """Keep the gauges of this process fresh; nobody waits for them, so no trouble here stops anything."""
+        engine = open_engine(self._database_url, pool_size=1)
+        kinds = list(self._catalogue.kinds.values())
+        try:
+            while True:
+                stop_if_cancelled()
+                try:
+                    observe(await status(engine, self._log, projections=kinds))
+                except Exception as error:  # noqa: BLE001  # shown, and tried again
+                    stop_if_cancelled()
+                    _log.warning("projections_not_measured", error=describe(error))
+                await asyncio.sleep(_MEASURE_SECONDS)
+        finally:
+            await engine.dispose()
 
     async def _keep_upgrading(self) -> None:
         """Where the code is newer than what is served: build its generation beside, and switch to it."""

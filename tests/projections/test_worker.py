@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
 from projections.feed import Feed
 from projections.lane import Fence, LeaseLost
@@ -343,3 +344,18 @@ async def test_another_company_sees_no_row(bench: Bench, log: FakeLog) -> None:
     async with engine.connect() as connection:
         assert (await connection.execute(select(BALANCES))).all() == []
     await engine.dispose()
+
+
+async def test_a_worker_says_how_far_it_is(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 100)
+    async with bench.worker(log, [Balances]):
+        await bench.caught_up(log, "sample_balances")
+
+        async def told() -> bool:
+            at = REGISTRY.get_sample_value("ccontrol_projection_position", {"projection": "sample_balances"})
+            lag = REGISTRY.get_sample_value(
+                "ccontrol_projection_lag_events", {"projection": "sample_balances"}
+            )
+            return (at, lag) == (100, 0)
+
+        await bench.until(told, what="the gauge")
