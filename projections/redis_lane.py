@@ -5,6 +5,7 @@ starts over in a new set of keys, which is served only once it is complete; unti
 """
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -15,12 +16,14 @@ from redis.asyncio import Redis
 
 from projections.batch import RedisBatch
 from projections.connections import Connection
+from projections.fold import HandlerFailed
 from projections.lane import CheckpointMoved, Follower
 from read_model.cache import CHANGED_AT, generation_key, partition_key, root_key
 from write_model.message import Recorded
 
 # A page that damages the key set again and again is no damage: its fields do not take these operations.
 _DAMAGES_MAX = 3
+_MIRROR_SECONDS = 0.25
 
 # ARGV: name of a new key set, head of the log, generation or '' when it is not the served one.
 # Answers: key set, position, whether it is served.
@@ -115,6 +118,8 @@ class RedisLane:
         self._open: Any = client.register_script(_OPEN)
         self._apply: Any = client.register_script(_APPLY)
         self._damages: Counter[tuple[str, int, int, int]] = Counter()
+        self._mirrored_at: dict[int, float] = {}
+        self._unmirrored: set[int] = set()
 
     async def locate(self, followers: Sequence[Follower], head: int) -> None:
         """Find the key set to go on with; without a good one, begin a new one at position 0."""
@@ -137,16 +142,23 @@ class RedisLane:
         self, followers: Sequence[Follower], events: Sequence[Recorded], *, at_head: bool
     ) -> None:
         """A script for each, all in one round trip; each is whole by itself."""
-        batches = []
-        for follower in followers:
-            batch = RedisBatch()
-            follower.folder.fold_fields(batch, follower.folder.relevant(events, follower.skipped))
-            batches.append(batch)
-        await self._run(followers, events[-1].position, at_head, batches)
-        await self._mirror(followers, events[-1].recorded_at)
+        try:
+            batches = []
+            for follower in followers:
+                batch = RedisBatch()
+                follower.folder.fold_fields(batch, follower.folder.relevant(events, follower.skipped))
+                batches.append(batch)
+            await self._run(followers, events[-1].position, at_head, batches)
+        except (HandlerFailed, ViewRefused):
+            # The failure is going to be recorded behind this very checkpoint.
+            await self._mirror(followers, None)
+            raise
+        await self._mirror_now_and_then(followers, events[-1].recorded_at)
 
     async def verify(self, followers: Sequence[Follower]) -> None:
         """An emptied or replaced Redis is noticed also where no event comes."""
+        if followers[0].partition in self._unmirrored:
+            await self._mirror_now_and_then(followers, None)
         async with self._client.pipeline(transaction=False) as questions:
             for follower in followers:
                 questions.hmget(self._prefix(follower) + "meta", "live", f"at:{follower.keys}")
@@ -163,7 +175,7 @@ class RedisLane:
     ) -> None:
         """The same without fields."""
         await self._run(followers, position, at_head, [RedisBatch() for _ in followers])
-        await self._mirror(followers, recorded_at)
+        await self._mirror_now_and_then(followers, recorded_at)
 
     async def remove(self, projection: str, generations: Iterable[int]) -> None:
         """Delete the keys of generations nobody is served from."""
@@ -225,6 +237,14 @@ class RedisLane:
                 return ViewRefused(detail)
         return CheckpointMoved(f"{follower.name}: {outcome} ({detail})")
 
+    async def _mirror_now_and_then(self, followers: Sequence[Follower], recorded_at: datetime | None) -> None:
+        """Only those who watch look at the copy: it is not worth a transaction for every event."""
+        partition = followers[0].partition
+        if time.monotonic() - self._mirrored_at.get(partition, 0.0) < _MIRROR_SECONDS:
+            self._unmirrored.add(partition)
+        else:
+            await self._mirror(followers, recorded_at)
+
     async def _mirror(self, followers: Sequence[Follower], recorded_at: datetime | None) -> None:
         names = [follower.name for follower in followers]
         generations = [follower.generation for follower in followers]
@@ -233,6 +253,9 @@ class RedisLane:
             await connection.execute(
                 _MIRROR, (recorded_at, names, generations, positions, followers[0].partition)
             )
+
+        self._unmirrored.discard(followers[0].partition)
+        self._mirrored_at[followers[0].partition] = time.monotonic()
 
     async def _unlink(self, pattern: str, keep: tuple[str, ...] = ()) -> None:
         doomed: list[str] = []

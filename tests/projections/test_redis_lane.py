@@ -6,12 +6,16 @@ from uuid import UUID
 import pytest
 from redis.asyncio import Redis
 
+from projections.batch import RedisBatch
+from projections.operate import resume
+from projections.projector import RedisProjection, on
 from projections.rebuild import open_workshop
 from read_model.cache import Views
 from runtime.servers import ValkeyServer
 from tests.projections.bench import Bench
 from tests.projections.sample import (
     PARTITIONS,
+    POISON,
     Balances,
     BalanceViews,
     Closed,
@@ -21,6 +25,7 @@ from tests.projections.sample import (
     company,
     fill,
 )
+from write_model.message import Recorded
 
 pytestmark = pytest.mark.asyncio
 
@@ -200,3 +205,50 @@ async def test_a_redis_projection_is_rebuilt_and_compared(bench: Bench, log: Fak
             await fill(log, 100, seed=9)
             await bench.caught_up(log, *NAMES)
             await bench.until(lambda: agree(bench, views), what="agreement")
+
+
+class PickyViews(RedisProjection):
+    """Cannot take one amount, until it is mended."""
+
+    name = "sample_picky_views"
+    version = 1
+    mended = False
+
+    @on(Deposited)
+    def deposited(self, batch: RedisBatch, recorded: Recorded, fact: Deposited) -> None:
+        if fact.amount == POISON and not self.mended:
+            raise RuntimeError("cannot take this")
+        batch.increment("all", "n", 1)
+
+
+async def test_a_poison_event_stops_one_view_and_resume_goes_on(
+    bench: Bench, log: FakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stopped() -> bool:
+        found = await bench.rows("SELECT projection, position FROM read.failures WHERE resolved_at IS NULL")
+        return found == [("sample_picky_views", 21)]
+
+    async with Redis.from_url(bench.redis_url) as client:
+        views = Views(client, 1)
+        async with bench.worker(log, [Balances, BalanceViews, PickyViews]):
+
+            async def served() -> bool:
+                return await views.read("sample_picky_views", 1, "all") is not None
+
+            # A key set that has never been whole is not served at all.
+            await bench.until(served, what="the view")
+            for _ in range(20):
+                await log.append(1, Deposited(account=account(1), amount=1))
+            await log.append(1, Deposited(account=account(1), amount=POISON))
+            await log.append(1, Deposited(account=account(1), amount=1))
+            await bench.until(stopped, what="the stop")
+            await bench.caught_up(log, *NAMES)
+            last_good = await views.read("sample_picky_views", 1, "all")
+            assert last_good is not None
+            assert (last_good.position, last_good.fields) == (20, {"n": "20"})
+            monkeypatch.setattr(PickyViews, "mended", True)
+            await resume(bench.database_url, "sample_picky_views")
+            await bench.caught_up(log, "sample_picky_views")
+            whole = await views.read("sample_picky_views", 1, "all")
+            assert whole is not None
+            assert whole.fields == {"n": "22"}
