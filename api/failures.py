@@ -18,7 +18,6 @@ from api.field_errors import problem_of_invalid
 from api.language import language_of
 from api.problems import Problem, ProblemResponse, problem_of
 from read_model.freshness import UnknownProjections
-from read_model.page import BadCursor
 from write_model.message import COMMANDS, Invalid, Refusal
 from write_model.store.append import AppendRefused, StoreError
 
@@ -45,7 +44,6 @@ _OURS: tuple[type[Exception], ...] = (
     Invalid,
     HTTPException,
     RequestValidationError,
-    BadCursor,
 )
 _RECORD = re.compile(r"(/v1/.+)/([^/]+)", re.ASCII)
 _SAFE_ID = re.compile(r"[\w.-]{1,60}", re.ASCII)
@@ -78,8 +76,6 @@ def problem_for(request: Request, error: Exception) -> Problem:
             return _of_framework(request, error)
         case AppendRefused():
             raise error  # a defect of ours: logged, and answered as one
-        case BadCursor():
-            return Problem("cursor-invalid")
         case sqlalchemy.exc.DataError():
             # A number or a text that no column can hold: it came with the question.
             return Problem("filter-invalid")

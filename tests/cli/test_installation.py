@@ -147,6 +147,7 @@ def test_what_the_books_have_lost_is_found(running: Installation, tmp_path: Path
     ]
 
 
+# The public data set may not be copied into the project (its licence), so whoever has it says where it is.
 @pytest.mark.skipif("OLIST_DIR" not in os.environ, reason="OLIST_DIR names a real export")
 def test_a_real_export_agrees_to_the_centavo(running: Installation) -> None:
     owner = running.told["login"]["email"]

@@ -140,6 +140,7 @@ def test_a_path_longer_than_a_socket_name_may_be(tmp_path: Path) -> None:
     server.stop()
 
 
+# The wheel has no 15, and installing Debian's would start a server on the standard port: used if it is there.
 @pytest.mark.skipif(not _DEBIANS_POSTGRES.is_dir(), reason="PostgreSQL 15 is not installed on this machine")
 def test_the_oldest_supported_postgres_starts_too(tmp_path: Path) -> None:
     server = PostgresServer(tmp_path / "postgres", durable=False, bin_directory=_DEBIANS_POSTGRES)
