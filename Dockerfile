@@ -15,6 +15,7 @@ COPY write_model write_model
 COPY read_model read_model
 COPY projections projections
 COPY api api
+COPY integration integration
 COPY runtime runtime
 RUN /opt/uv/bin/uv pip install --python /opt/ccontrol/bin/python --no-cache --no-deps --no-build-isolation .
 

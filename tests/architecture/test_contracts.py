@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-_ROOMS = ("write_model", "read_model", "projections", "api", "runtime")
+_ROOMS = ("write_model", "read_model", "projections", "api", "integration", "runtime")
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,15 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         pytest.param("rooms", "api/offence.py", "import projections", id="api-does-not-project"),
         pytest.param("rooms", "write_model/values/offence.py", "import runtime", id="nobody-sees-runtime"),
+        pytest.param("rooms", "projections/offence.py", "import integration", id="projections-do-not-send"),
+        pytest.param("rooms", "api/offence.py", "import integration", id="api-does-not-send"),
+        pytest.param("integration", "integration/offence.py", "import api", id="integration-has-no-door"),
+        pytest.param(
+            "integration",
+            "integration/offence.py",
+            "import write_model.sales.sale",
+            id="integration-does-not-decide",
+        ),
         pytest.param(
             "projections", "projections/offence.py", "import write_model.sales.sale", id="no-aggregate"
         ),

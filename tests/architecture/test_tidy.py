@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
-_ROOMS = ("write_model", "read_model", "projections", "api", "runtime")
+_ROOMS = ("write_model", "read_model", "projections", "api", "integration", "runtime")
 _CODE = (*_ROOMS, "tests", "benchmarks")
 _FUNCTION_LINES_MAX = 70
 

@@ -94,7 +94,7 @@ def test_the_image_does_not_run_as_root() -> None:
 
 def test_the_image_gets_every_room_and_nothing_private() -> None:
     copied = set(re.findall(r"^COPY (\w+) \1$", (_ROOT / "Dockerfile").read_text(), re.MULTILINE))
-    assert copied == {"write_model", "read_model", "projections", "api", "runtime"}
+    assert copied == {"write_model", "read_model", "projections", "api", "integration", "runtime"}
     context = (_ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in context  # everything is left out that is not named
     assert copied <= {line.removeprefix("!") for line in context}
