@@ -9,6 +9,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -88,14 +89,19 @@ def _make_template(connection: psycopg.Connection, server_url: str) -> None:
 @pytest.fixture
 def database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
     """URL of a fresh, migrated database of this test's own."""
+    with fresh_database(postgres_server, migrated_template) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(server_url: str, template: str) -> Iterator[str]:
+    """A copy of the template, for as long as it is needed."""
     name = f"test_{uuid.uuid4().hex}"
-    with _administration(postgres_server) as connection:
+    with _administration(server_url) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(migrated_template)
-            )
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
         )
-        yield _with_database(postgres_server, name)
+        yield _with_database(server_url, name)
         _drop(connection, name)
 
 

@@ -93,7 +93,7 @@ class StoreError(Exception):
 
 
 class StoreBusy(StoreError):
-    """Too much is waiting already; nothing of this submission was sent."""
+    """The database has no room or no time for it at this moment; nothing of this submission is recorded."""
 
 
 class StoreUnavailable(StoreError):

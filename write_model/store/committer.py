@@ -10,7 +10,7 @@ order of the batch is then an order in which its members could have run one afte
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -24,11 +24,12 @@ from write_model.store.append import (
     CommandRecord,
     KeysTaken,
     StoreBusy,
+    StoreError,
     StoreUnavailable,
     Verdict,
 )
 from write_model.store.batch import APPEND, Batch, Prepared
-from write_model.store.connections import Row, is_connection_loss
+from write_model.store.connections import Row, is_connection_loss, is_rolled_back, is_shortage
 from write_model.store.rows import COMMAND_COLUMNS, command_record_of
 
 # Enough to share a flush among many, little enough that the lock is held for tens of milliseconds only.
@@ -36,12 +37,13 @@ _BATCH_EVENTS_MAX = 2_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
 _WAITING_MAX = 5_000
 _WAITING_BYTES_MAX = 64 * 1024 * 1024
-# How long one call may take, and how long an outcome is sought before it is given up as unknown.
-_CALL_SECONDS_MAX = 15.0
-_PATIENCE_SECONDS = 30.0
+# How long one call may take, how long a place in the queue is kept, and how long an outcome is sought before
+# it is given up as unknown: less than a door lets its client wait.
+_CALL_SECONDS_MAX = 10.0
+_PATIENCE_SECONDS = 20.0
 _RETRY_SECONDS_MAX = 1.0
-# Deadlock and serialization failure: rolled back as a whole, so the same batch may simply be sent again.
-_RETRY_STATES = frozenset({"40001", "40P01"})
+# A supervisor that waits for us to end does not wait for a database that is away.
+_CLOSING_SECONDS_MAX = 5.0
 
 _TAKEN = f"SELECT {COMMAND_COLUMNS} FROM ccontrol.command_records(%b, %b, %b, %b)"  # noqa: S608 - constants
 
@@ -55,6 +57,7 @@ class _Waiting:
     keys: frozenset[tuple[UUID, UUID, str]]
     events: int
     bytes: int
+    deadline: float
     # Held back once because its key was in a batch. By now the key is recorded, or nobody recorded it.
     repeated: bool = field(default=False)
 
@@ -77,18 +80,22 @@ class Committer:
         """Append with whatever else is waiting. Cancelling this call does not disturb the others."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        if len(self._queue) >= _WAITING_MAX or self._waiting_bytes > _WAITING_BYTES_MAX:
-            raise StoreBusy("too many submissions are waiting already")
+        if self._is_full():
+            self._forget_who_left()
+            if self._is_full():
+                raise StoreBusy("too many submissions are waiting already")
+        loop = asyncio.get_running_loop()
         company_id = prepared.submission.company_id
         waiting = _Waiting(
             prepared,
-            asyncio.get_running_loop().create_future(),
+            loop.create_future(),
             frozenset(
                 (company_id, command.context.actor.id, command.context.idempotency_key)
                 for command in prepared.submission.commands
             ),
             len(prepared.texts),
             sum(map(len, prepared.texts)),
+            loop.time() + _PATIENCE_SECONDS,
         )
         self._queue.append(waiting)
         self._waiting_bytes += waiting.bytes
@@ -98,11 +105,23 @@ class Committer:
         return await waiting.verdict
 
     async def close(self) -> None:
-        """Let what is waiting finish, then disconnect."""
+        """Let what is waiting finish, if the database lets it, then disconnect."""
         self._closed = True
         if self._work is not None:
-            await self._work
+            await asyncio.wait([self._work], timeout=_CLOSING_SECONDS_MAX)
+            self._work.cancel()
+            await asyncio.wait([self._work])
+        _fail(self._queue, StoreUnavailable("the store is closed"))
         await self._disconnect()
+
+    def _is_full(self) -> bool:
+        return len(self._queue) >= _WAITING_MAX or self._waiting_bytes > _WAITING_BYTES_MAX
+
+    def _forget_who_left(self) -> None:
+        """While the database is away the queue fills with those whose clients have long given up."""
+        staying = [waiting for waiting in self._queue if not waiting.verdict.done()]
+        self._queue = deque(staying)
+        self._waiting_bytes = sum(waiting.bytes for waiting in staying)
 
     async def _drain(self) -> None:
         while self._queue:
@@ -113,11 +132,7 @@ class Committer:
                 await self._settle(batch)
             except BaseException as error:
                 # A waiter must hear of it whatever it was; nobody else is there to.
-                for waiting in batch:
-                    if not waiting.verdict.done():
-                        waiting.verdict.set_exception(
-                            error if isinstance(error, Exception) else StoreUnavailable("stopped")
-                        )
+                _fail(batch, error if isinstance(error, Exception) else StoreUnavailable("stopped"))
                 if not isinstance(error, Exception):
                     raise
 
@@ -127,10 +142,14 @@ class Committer:
         written: set[UUID] = set()
         keys: dict[tuple[UUID, UUID, str], bool] = {}
         events = size = 0
+        now = asyncio.get_running_loop().time()
         while self._queue and events < _BATCH_EVENTS_MAX and size < _BATCH_BYTES_MAX:
             waiting = self._queue.popleft()
             self._waiting_bytes -= waiting.bytes
             if waiting.verdict.done():  # cancelled before it was sent
+                continue
+            if waiting.deadline < now:
+                _fail([waiting], StoreBusy("its turn did not come in time"))
                 continue
             repeats = [key for key in waiting.keys if key in keys]
             # Copies of one request that were held back go together: their key is settled one way or another.
@@ -163,15 +182,16 @@ class Committer:
     async def _settle(self, batch: list[_Waiting]) -> None:
         """Give every member its verdict. Each round settles at least one, so the rounds end."""
         while batch:
-            attempt = Batch(self._partition, [waiting.prepared for waiting in batch])
             try:
+                attempt = Batch(self._partition, [waiting.prepared for waiting in batch])
                 row = (await self._persistently(APPEND, attempt.parameters()))[0]
-            except psycopg.Error as error:
+            except StoreError:
+                raise
+            except Exception as error:
+                # Refused by the database, or already by what packs it: some texts no column can hold.
                 if len(batch) == 1:
                     raise AppendRefused(str(error)) from error
-                # One of them is malformed, or two have one key: by themselves each gets its own verdict.
-                for waiting in batch:
-                    await self._settle_alone(waiting)
+                await self._settle_each(batch)
                 return
             taken, conflicts = attempt.taken(row), attempt.conflicts(row)
             if not taken and not conflicts:
@@ -187,12 +207,15 @@ class Committer:
             settled = taken | conflicts.keys()
             batch = [waiting for index, waiting in enumerate(batch) if index not in settled]
 
-    async def _settle_alone(self, waiting: _Waiting) -> None:
-        try:
-            await self._settle([waiting])
-        except Exception as error:  # noqa: BLE001 - it is the waiter's
-            if not waiting.verdict.done():
-                waiting.verdict.set_exception(error)
+    async def _settle_each(self, batch: list[_Waiting]) -> None:
+        """One of them is malformed, or two have one key: by themselves each gets its own verdict."""
+        for waiting in batch:
+            if waiting.verdict.done():  # left meanwhile, and nothing of it is recorded
+                continue
+            try:
+                await self._settle([waiting])
+            except AppendRefused as error:
+                _fail([waiting], error)
 
     async def _verdict_on_taken(self, prepared: Prepared) -> Verdict:
         commands = prepared.submission.commands
@@ -221,16 +244,18 @@ class Committer:
         """Ask until there is an answer. Asking again is safe: the keys tell what is recorded already."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _PATIENCE_SECONDS
-        delay = 0.05
+        delay, is_unknown = 0.05, False
         while True:
             try:
-                async with asyncio.timeout(_CALL_SECONDS_MAX):
+                async with asyncio.timeout_at(min(deadline, loop.time() + _CALL_SECONDS_MAX)):
                     return await self._rows(query, parameters)
-            except (psycopg.Error, OSError, TimeoutError) as error:
-                lost = is_connection_loss(error)
-                if lost:
+            except (psycopg.Error, OSError) as error:
+                if is_connection_loss(error):
+                    is_unknown = True
                     await self._disconnect()
-                if not lost and getattr(error, "sqlstate", None) not in _RETRY_STATES:
+                elif is_shortage(error) and not is_unknown:
+                    raise StoreBusy("the database cannot write at this moment") from error
+                elif not is_rolled_back(error) and not is_shortage(error):
                     raise
                 if loop.time() + delay > deadline:
                     raise StoreUnavailable("the database cannot be reached") from error
@@ -252,6 +277,12 @@ def _versions_after(batch: list[_Waiting]) -> dict[UUID, int]:
         for command in waiting.prepared.submission.commands
         for new in command.events
     }
+
+
+def _fail(waiting: Iterable[_Waiting], error: Exception) -> None:
+    for each in waiting:
+        if not each.verdict.done():
+            each.verdict.set_exception(error)
 
 
 def _answer(waiting: _Waiting, verdict: Verdict) -> None:

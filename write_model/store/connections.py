@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, waiting
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
@@ -15,6 +16,7 @@ from write_model.store.append import StoreBusy, StoreUnavailable
 APP, PROJECTOR, SEALER, AUDITOR = "ccontrol_app", "ccontrol_projector", "ccontrol_sealer", "auditor"
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 # How long an answer is sought while the database is away, and how long for a connection while all are busy.
 _READ_PATIENCE_SECONDS = 10.0
@@ -22,8 +24,13 @@ _BUSY_SECONDS_MAX = 5.0
 _RETRY_SECONDS_MAX = 1.0
 # A peer that vanished without a word (a pulled cable, a dropped firewall state) is noticed after this long.
 _SILENCE_MILLISECONDS_MAX = 15_000
-# Cannot connect now, too many connections, shut down by an administrator, crashed, or the socket itself.
-_CONNECTION_STATES = ("08", "57P", "53300")
+# Cannot connect now, too many connections, shut down by an administrator, crashed, or the socket itself; and
+# a server that has become a standby: its successor is found by connecting anew.
+_CONNECTION_STATES = ("08", "57P", "53300", "25006")
+# Serialization failure, deadlock, a lock that did not come, cancelled by an administrator.
+_ROLLED_BACK_STATES = ("40", "55P03", "57014")
+# No disk, no memory, the disk itself.
+_SHORTAGE_STATES = ("53", "58")
 
 # Statements are prepared once per connection, perhaps while the tables are empty and reading them whole
 # looks cheap, and their plans kept. Everything the store reads it finds by key.
@@ -47,9 +54,25 @@ def conninfo(url: str, role: str, **settings: str) -> str:
     )
 
 
+class Connection(AsyncConnection[Row]):
+    """Closed when whoever asked leaves before the answer.
+
+    The driver would ask the server to cancel, over a new connection, and wait for both: ten seconds more for
+    somebody who left because the server is silent. Nobody uses such a connection again anyway.
+    """
+
+    async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """See the driver."""
+        try:
+            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+        except asyncio.CancelledError:
+            self.pgconn.finish()
+            raise
+
+
 async def connect(url: str, role: str, **settings: str) -> AsyncConnection[Row]:
     """One connection outside any pool, in autocommit: each statement is a transaction."""
-    connection = await AsyncConnection.connect(
+    connection = await Connection.connect(
         conninfo(url, role, **settings), autocommit=True, prepare_threshold=0
     )
     arrays.register(connection)
@@ -60,9 +83,23 @@ def is_connection_loss(error: BaseException) -> bool:
     """Whether the database went away, so that asking again elsewhere or later may help."""
     if isinstance(error, TimeoutError | OSError):
         return True
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return error.sqlstate is None or error.sqlstate.startswith(_CONNECTION_STATES)
-    return False
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        return error.sqlstate.startswith(_CONNECTION_STATES)
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def is_rolled_back(error: BaseException) -> bool:
+    """Whether nothing of it happened and the very same statement may simply be sent again."""
+    return _state_of(error).startswith(_ROLLED_BACK_STATES)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether the database lacks something to work with, and nothing of the statement happened."""
+    return _state_of(error).startswith(_SHORTAGE_STATES)
+
+
+def _state_of(error: BaseException) -> str:
+    return (error.sqlstate or "") if isinstance(error, psycopg.Error) else ""
 
 
 class Reader:

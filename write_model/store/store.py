@@ -4,6 +4,7 @@ One object per process. It acts as the role `ccontrol_app`, which sees one compa
 events only through the append function.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
@@ -76,8 +77,7 @@ class Store:
 
     async def close(self) -> None:
         """Finish what is being appended, then disconnect."""
-        for committer in self._committers.values():
-            await committer.close()
+        await asyncio.gather(*(committer.close() for committer in self._committers.values()))
         await self._notifier.close()
         await self._reader.close()
 

@@ -69,7 +69,9 @@ BEGIN
     INSERT INTO ccontrol.refusals (partition, company_id, refusal_id, actor_kind, actor_id, on_behalf_of,
         command_id, correlation_id, topic, target, code, params, channel)
     VALUES (p_partition, p_company, p_refusal, p_actor_kind, p_actor, p_on_behalf_of,
-        p_command, p_correlation, p_topic, p_target, p_code, p_params::json, p_channel);
+        p_command, p_correlation, p_topic, p_target, p_code, p_params::json, p_channel)
+    -- Said again when the answer was lost.
+    ON CONFLICT DO NOTHING;
 END
 $$;
 
