@@ -135,7 +135,9 @@ class Build:
     async def _fold_page(self, follower: Follower, pages: Pages, target: int) -> None:
         missing = target - follower.position
         try:
-            page = await pages.after(follower.position, BUILD_EVENTS, read_ahead=missing > BUILD_EVENTS)
+            page = await pages.after(
+                follower.position, BUILD_EVENTS, follower.folder.kinds, read_ahead=missing > BUILD_EVENTS
+            )
             if page:
                 # Redis: whole at its target, for nobody is served from it before the promotion.
                 await apply_or_blame(self._lane, follower, page[:missing], at_head=len(page) >= missing)

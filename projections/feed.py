@@ -18,7 +18,7 @@ from projections.failures import Failures
 from projections.lane import CheckpointMoved, EventRefused, Fence, Follower, Lane, LeaseLost, apply_or_blame
 from projections.pages import EventLog, LogUnreadable, Pages
 from projections.roster import Roster
-from write_model.message import Recorded
+from write_model.message import Event, Recorded
 
 PAGE_EVENTS = 500
 # Behind the head: fewer, larger transactions; still small enough for the others to be served in between.
@@ -142,7 +142,7 @@ class Feed:
         """Bring these followers to the end of the next page; returns its length."""
         after = min(follower.position for follower in followers)
         try:
-            page = await pages.after(after, size, read_ahead=True)
+            page = await pages.after(after, size, _handled_by(followers), read_ahead=True)
         except LogUnreadable as unreadable:
             await self._stop_all([f for f in followers if f.position == after], unreadable)
             return 0
@@ -238,3 +238,7 @@ class Feed:
             self._followers = [f for f in self._followers if f is not follower]
             await self._failures.record(follower, unreadable.position, None, unreadable, 1)
         self._look_anew()
+
+
+def _handled_by(followers: Sequence[Follower]) -> frozenset[type[Event]]:
+    return frozenset[type[Event]]().union(*[follower.folder.kinds for follower in followers])

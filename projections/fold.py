@@ -19,10 +19,11 @@ class Folder:
     def __init__(self, projection: AnyProjection) -> None:
         self.projection = projection
         self._handlers: dict[type[Any], Any] = dict(projection.bound())
+        self.kinds: frozenset[type[Event]] = frozenset(self._handlers)
 
     def handles(self, kinds: Collection[type[Event]]) -> bool:
         """Whether any of these event types means anything to the projection."""
-        return not self._handlers.keys().isdisjoint(kinds)
+        return not self.kinds.isdisjoint(kinds)
 
     def relevant(self, events: Sequence[Recorded], skipped: Collection[int]) -> list[Recorded]:
         """The events that have a handler and were not left out by an operator."""

@@ -1,11 +1,11 @@
 """Reading the log page by page: what projections ask of it, reading ahead, and what must hold of a page."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from projections.connections import Permanent, is_transient
-from write_model.message import Recorded
+from write_model.message import Event, Recorded
 
 # Streams remembered per partition to check their versions; then it begins anew. Some 10 MiB at most.
 _STREAMS_MAX = 100_000
@@ -19,8 +19,10 @@ class EventLog(Protocol):
         """Which store this is: another one after a restore."""
         ...
 
-    async def page(self, partition: int, after: int, limit: int) -> list[Recorded]:
-        """The events behind a position, in order, without gaps, decoded."""
+    async def page(
+        self, partition: int, after: int, limit: int, kinds: Collection[type[Event]] | None = None
+    ) -> list[Recorded]:
+        """The events behind a position, in order, without gaps, decoded; UNREAD unless of one of `kinds`."""
         ...
 
     async def head(self, partition: int) -> int:
@@ -46,6 +48,7 @@ class LogUnreadable(Permanent):
 
 
 _Read = tuple[list[Recorded], bool]
+_Wanted = tuple[int, int, frozenset[type[Event]]]
 
 
 class Pages:
@@ -54,53 +57,60 @@ class Pages:
     def __init__(self, log: EventLog, partition: int) -> None:
         self._log = log
         self._partition = partition
-        self._ahead: tuple[int, int, asyncio.Task[_Read]] | None = None
+        self._ahead: tuple[_Wanted, asyncio.Task[_Read]] | None = None
         self._order = Order(partition)
         self.at_head = False
         """Whether the last page ended at the head of the log, as far as one can know."""
 
-    async def after(self, position: int, limit: int, *, read_ahead: bool = False) -> list[Recorded]:
-        """The events behind `position`, checked: at most `limit`, fewer at the head or before a bad event."""
-        read = await self._taken(position, limit)
-        page, whole = read if read is not None else await self._read(position, limit)
+    async def after(
+        self, position: int, limit: int, kinds: frozenset[type[Event]], *, read_ahead: bool = False
+    ) -> list[Recorded]:
+        """The events behind `position`, checked: at most `limit`, fewer at the head or before a bad event.
+
+        Only those of `kinds` are read whole, as decoding is most of what reading costs.
+        """
+        read = await self._taken((position, limit, kinds))
+        page, whole = read if read is not None else await self._read((position, limit, kinds))
         good = self._order.check(page, position)
         self.at_head = whole and good == len(page) < limit
         page = page[:good]
         if read_ahead and len(page) == limit:
-            behind = page[-1].position
-            self._ahead = (behind, limit, asyncio.create_task(self._read(behind, limit)))
+            wanted = (page[-1].position, limit, kinds)
+            self._ahead = (wanted, asyncio.create_task(self._read(wanted)))
         return page
 
     async def close(self) -> None:
         """Forget what was read ahead."""
         if self._ahead is not None:
-            task = self._ahead[2]
+            task = self._ahead[1]
             self._ahead = None
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _taken(self, position: int, limit: int) -> _Read | None:
+    async def _taken(self, wanted: _Wanted) -> _Read | None:
         if self._ahead is None:
             return None
-        if self._ahead[:2] != (position, limit):
+        if self._ahead[0] != wanted:
             await self.close()
             return None
-        task = self._ahead[2]
+        task = self._ahead[1]
         self._ahead = None
         return await task
 
-    async def _read(self, position: int, limit: int) -> _Read:
+    async def _read(self, wanted: _Wanted) -> _Read:
         """A page; where one event in it cannot be read, the events before that one, and False."""
-        wanted = limit
+        position, limit, kinds = wanted
         while True:
             try:
-                return await self._log.page(self._partition, position, limit), limit == wanted
+                page = await self._log.page(self._partition, position, limit, kinds)
             except Exception as error:
                 if is_transient(error):
                     raise
                 if limit == 1:
                     raise LogUnreadable(self._partition, position + 1, repr(error)) from error
                 limit = max(1, limit // 8)
+            else:
+                return page, limit == wanted[1]
 
 
 class Order:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, dataclass_transform
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast, dataclass_transform
 from uuid import UUID, uuid5
 
 from write_model.values.invalid import Invalid
@@ -29,6 +29,7 @@ from write_model.values.money import Money
 __all__ = [
     "COMMANDS",
     "EVENTS",
+    "UNREAD",
     "Actor",
     "Command",
     "CommandType",
@@ -45,6 +46,7 @@ __all__ = [
     "State",
     "StateConflict",
     "Streams",
+    "Unread",
     "command",
     "event",
     "sentence",
@@ -92,6 +94,14 @@ class Event:
     sentences: ClassVar[Mapping[str, str]]
     importance: ClassVar[Importance]
 
+
+class Unread(Event):
+    """Stands for an event of which only the envelope was read: its reader did not ask for the content."""
+
+    __slots__ = ()
+
+
+UNREAD = Unread()
 
 EVENTS: dict[str, type[Event]] = {}
 """Every event type by topic, filled as the modules named `events` are imported."""
@@ -291,9 +301,12 @@ class Context:
     language: str = "pt-BR"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """An event as it stands in the store: the fact and its whole audit trail."""
+class Recorded(NamedTuple):
+    """An event as it stands in the store: the fact and its whole audit trail.
+
+    A tuple, because one is made for every event that is read: a frozen dataclass of this size takes eight
+    times as long to make, and was a fifth of the time of a rebuild.
+    """
 
     partition: int
     position: int

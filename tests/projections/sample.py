@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Column, Date, Index, Integer, Text, Uuid
 from projections.batch import Batch, RedisBatch
 from projections.projector import Reader, RedisProjection, SqlProjection, on
 from read_model.database import read_table
-from write_model.message import Event, Recorded
+from write_model.message import UNREAD, Event, Recorded
 
 NAMESPACE = UUID("7c2a4f0e-6f0f-4f39-9d53-0b6a5a3c9f11")
 PARTITIONS = 4
@@ -113,11 +113,16 @@ class FakeLog:
     def all(self, partition: int) -> list[Recorded]:
         return self._events[partition]
 
-    async def page(self, partition: int, after: int, limit: int) -> list[Recorded]:
+    async def page(
+        self, partition: int, after: int, limit: int, kinds: Collection[type[Event]] | None = None
+    ) -> list[Recorded]:
         if self.trouble is not None:
             await self.trouble()
         self.pages_read += 1
-        return self._events[partition][after : after + limit]
+        return [
+            recorded if kinds is None or type(recorded.event) in kinds else recorded._replace(event=UNREAD)
+            for recorded in self._events[partition][after : after + limit]
+        ]
 
     async def head(self, partition: int) -> int:
         return len(self._events[partition])

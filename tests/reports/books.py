@@ -6,7 +6,6 @@ books.ask(sales, limit=10)
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -71,7 +70,7 @@ class Books:
         new = company.store.log[self._folded.get(company.id, 0) :]
         self._folded[company.id] = len(company.store.log)
         log = [
-            replace(item, position=position, recorded_at=moment(position))
+            item._replace(position=position, recorded_at=moment(position))
             for position, item in enumerate(new, start=self.head + 1)
         ]
         self.fold_events(log, page=page)

@@ -71,7 +71,7 @@ def test_an_erased_person_has_no_name(books: Books) -> None:
         fact = item.event
         if isinstance(fact, PartyRegistered) and fact.party_id == PERSON:
             nobody = Personal(PERSON, None)
-            log[at] = replace(item, event=replace(fact, name=nobody, tax_number=nobody, email=nobody))
+            log[at] = item._replace(event=replace(fact, name=nobody, tax_number=nobody, email=nobody))
     books.fold(company)
     found = books.ask(party, PERSON)
     assert found is not None

@@ -4,17 +4,26 @@ Acts as the role `ccontrol_projector`, which reads the events of every company a
 """
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 from uuid import UUID
 
 import psycopg
 
-from write_model.message import Recorded
+from write_model.message import Event, Recorded
 from write_model.store import connections, topics
 from write_model.store.connections import Reader, Row
 from write_model.store.notifier import CHANNEL
 from write_model.store.personal_data import KeyRing
-from write_model.store.rows import EVENT_COLUMNS, KEY_COLUMNS, Keys, keys_of, recorded_of, subjects_of
+from write_model.store.rows import (
+    EVENT_COLUMNS,
+    KEY_COLUMNS,
+    SOME_EVENT_COLUMNS,
+    Keys,
+    keys_of,
+    recorded_of,
+    subjects_of,
+)
 
 POLL_SECONDS = 0.25
 _RECONNECT_SECONDS = 0.5
@@ -65,13 +74,20 @@ class Log:
                 await self._listening
         await self._reader.close()
 
-    async def page(self, partition: int, after: int, limit: int) -> list[Recorded]:
-        """The next events after a position, at most `limit`, in order and without a gap."""
+    async def page(
+        self, partition: int, after: int, limit: int, kinds: Collection[type[Event]] | None = None
+    ) -> list[Recorded]:
+        """The next events after a position, at most `limit`, in order and without a gap.
+
+        With `kinds`, only events of these types are read whole; the others have the content UNREAD.
+        """
+        columns = EVENT_COLUMNS if kinds is None else SOME_EVENT_COLUMNS
+        wanted = () if kinds is None else ([kind.topic for kind in kinds],)
         # The number is written into the statement, so that the planner looks at one partition only.
         rows = await self._reader.rows(
-            f"SELECT {EVENT_COLUMNS} FROM ccontrol.events "  # noqa: S608 - an int
+            f"SELECT {columns} FROM ccontrol.events "  # noqa: S608 - an int
             f"WHERE partition = {int(partition)} AND position > %b ORDER BY position LIMIT %b",
-            (after, limit),
+            (*wanted, after, limit),
         )
         keys = await self._keys(partition, rows)
         page = [recorded_of(row, keys) for row in rows]

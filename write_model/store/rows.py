@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from write_model.message import EVENTS, Recorded
+from write_model.message import EVENTS, UNREAD, Recorded
 from write_model.store import topics
 from write_model.store.append import CommandRecord
 from write_model.store.canonical import COLUMNS
@@ -12,6 +12,8 @@ from write_model.store.connections import Row
 from write_model.store.personal_data import KeyRing, SubjectKey, unsealer_of
 
 EVENT_COLUMNS = ", ".join(COLUMNS)
+SOME_EVENT_COLUMNS = ", ".join([*COLUMNS[:-1], "CASE WHEN topic = ANY (%b) THEN data END"])
+"""The same, with the content of events of some topics only: the others become UNREAD."""
 COMMAND_COLUMNS = (
     "command_id, company_id, actor_id, idempotency_key, body_hash, topic, answer::text, partition, "
     "first_position, last_position, recorded_at"
@@ -22,7 +24,9 @@ Keys = Mapping[UUID, Mapping[UUID, SubjectKey]]
 """Subject keys by company, then by person."""
 
 _NO_KEYS: Mapping[UUID, SubjectKey] = {}
-_COMPANY, _TOPIC, _DATA = (COLUMNS.index(name) for name in ("company_id", "topic", "data"))
+_COMPANY, _TOPIC, _SCHEMA_VERSION, _EVENT_ID, _DATA = (
+    COLUMNS.index(name) for name in ("company_id", "topic", "schema_version", "event_id", "data")
+)
 
 
 def subjects_of(rows: Iterable[Row]) -> dict[UUID, set[UUID]]:
@@ -30,7 +34,7 @@ def subjects_of(rows: Iterable[Row]) -> dict[UUID, set[UUID]]:
     subjects: dict[UUID, set[UUID]] = defaultdict(set)
     for row in rows:
         kind = EVENTS.get(row[_TOPIC])
-        if kind is not None and topics.has_personal_data(kind):
+        if kind is not None and topics.has_personal_data(kind) and row[_DATA] is not None:
             subjects[row[_COMPANY]].update(topics.subjects_in(row[_DATA]))
     return subjects
 
@@ -44,51 +48,19 @@ def keys_of(rows: Iterable[Row], ring: KeyRing) -> Keys:
 
 
 def recorded_of(row: Row, keys: Keys) -> Recorded:
-    """One event of the store, decoded."""
-    (
-        partition,
-        position,
-        company_id,
-        stream_id,
-        version,
-        topic,
-        schema_version,
-        event_id,
-        effective_date,
-        recorded_at,
-        actor_kind,
-        actor_id,
-        on_behalf_of,
-        command_id,
-        correlation_id,
-        causation_id,
-        channel,
-        reason,
-        data,
-    ) = row
+    """One event of the store, decoded: a row of `EVENT_COLUMNS` or of `SOME_EVENT_COLUMNS`."""
+    data = row[_DATA]
+    topic, schema_version = row[_TOPIC], row[_SCHEMA_VERSION]
+    if data is None:
+        topics.require_known(topic, schema_version)
+        return Recorded._make((*row[:_DATA], UNREAD))
     # Without any keys nothing opens, and there is nothing to prepare.
-    unseal = unsealer_of(company_id, event_id, keys.get(company_id, _NO_KEYS)) if keys else None
-    return Recorded(
-        partition=partition,
-        position=position,
-        company_id=company_id,
-        stream_id=stream_id,
-        version=version,
-        topic=topic,
-        schema_version=schema_version,
-        event_id=event_id,
-        effective_date=effective_date,
-        recorded_at=recorded_at,
-        actor_kind=actor_kind,
-        actor_id=actor_id,
-        on_behalf_of=on_behalf_of,
-        command_id=command_id,
-        correlation_id=correlation_id,
-        causation_id=causation_id,
-        channel=channel,
-        reason=reason,
-        event=topics.decode(topic, schema_version, data, unseal),
-    )
+    unseal = None
+    if keys:
+        company_id = row[_COMPANY]
+        unseal = unsealer_of(company_id, row[_EVENT_ID], keys.get(company_id, _NO_KEYS))
+    # `Recorded` has its fields in the order of the columns.
+    return Recorded._make((*row[:_DATA], topics.decode(topic, schema_version, data, unseal)))
 
 
 def command_record_of(row: Row) -> CommandRecord:

@@ -14,6 +14,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
@@ -76,9 +77,7 @@ def encode(fact: Event, seal: Seal | None = None) -> str:
 
 def decode(topic: str, schema_version: int, text: str, unseal: Unseal | None = None) -> Event:
     """The event a stored text is, whatever version it was written in."""
-    kind = EVENTS.get(topic)
-    if kind is None or not 1 <= schema_version <= kind.schema_version:
-        raise UnknownTopic(f"{topic} version {schema_version}")
+    kind = require_known(topic, schema_version)
     form = _FORMS.get(kind) or _form(kind)
     if schema_version == form.version and not form.personal:
         return form.decoder.decode(text)
@@ -88,6 +87,14 @@ def decode(topic: str, schema_version: int, text: str, unseal: Unseal | None = N
         data = _unseal_all(data, "", unseal or _erased)
     data = UPCASTS.apply(topic, schema_version, kind.schema_version, data)
     return msgspec.convert(data, kind, dec_hook=_from_builtin)
+
+
+def require_known(topic: str, schema_version: int) -> type[Event]:
+    """The type of a stored event. Raises UnknownTopic when only a newer program can read it."""
+    kind = EVENTS.get(topic)
+    if kind is None or not 1 <= schema_version <= kind.schema_version:
+        raise UnknownTopic(f"{topic} version {schema_version}")
+    return kind
 
 
 def subjects_in(text: str) -> Iterator[UUID]:
@@ -132,13 +139,20 @@ def _mark_personal(value: Any) -> Any:
     return _to_builtin(value)
 
 
+# The same few quantities and prices come again and again, and checking their text is most of reading them.
+_PARSERS: dict[type[Any], Callable[[str], Any]] = {
+    kind: lru_cache(maxsize=65_536)(kind.parse) for kind in (Quantity, UnitPrice, TaxNumber)
+}
+
+
 def _from_builtin(kind: type[Any], value: Any) -> Any:
     if kind is Personal:
         # Already opened by `_unseal_all`, which is the only place that knows the path.
         subject, text = value[_MARK]
         return Personal(UUID(subject), text)
-    if kind in (Quantity, UnitPrice, TaxNumber):
-        return kind.parse(value)
+    parse = _PARSERS.get(kind)
+    if parse is not None:
+        return parse(value)
     raise NotStorable(f"{kind.__name__} has no stored form")
 
 
