@@ -13,11 +13,17 @@ from tests.store.submissions import (
     companies_of_partition,
     context,
     decided,
+    entry,
+    party,
     submission,
 )
+from write_model.ledger.events import JournalEntryPosted
+from write_model.message import EVENTS, UNREAD
+from write_model.parties.events import PartyRegistered
 from write_model.store.append import AppendRefused, Conflicted, KeysTaken, Submission
 from write_model.store.log import Log
 from write_model.store.store import Store
+from write_model.store.topics import UnknownTopic
 
 pytestmark = pytest.mark.asyncio
 COMPANY = UUID("00000000-0000-4000-8000-000000000001")
@@ -177,3 +183,29 @@ async def test_a_refusal_is_kept(store: Store, database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         found = connection.execute("SELECT command_id, code, target, params FROM audit.refusals").fetchall()
     assert found == [(about.command_id, "sale-not-open", "sal_1", {"status": "draft"})]
+
+
+async def test_only_the_events_somebody_asks_for_are_read_whole(store: Store, log: Log) -> None:
+    (company_id, *_) = companies_of_partition(store, 3, 1)
+    person = uuid4()
+    facts = (claimed(), entry(), party(person), claimed())
+    for fact in facts:
+        await appended(store, submission(company_id, None, 0, fact))
+    whole = await log.page(3, 0, 10)
+    assert [recorded.event for recorded in whole] == list(facts)
+    some = await log.page(3, 0, 10, {JournalEntryPosted})
+    assert some == [
+        r if r.topic == "ledger.journal_entry_posted" else r._replace(event=UNREAD) for r in whole
+    ]
+    assert (await log.page(3, 0, 10, {PartyRegistered}))[2] == whole[2]
+    assert [r.event for r in await log.page(3, 0, 10, set())] == [UNREAD] * 4
+
+
+async def test_an_event_of_a_newer_program_stops_those_who_would_not_have_read_it(
+    store: Store, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (company_id, *_) = companies_of_partition(store, 3, 1)
+    await appended(store, submission(company_id, None, 0, claimed()))
+    monkeypatch.delitem(EVENTS, "claims.claimed")
+    with pytest.raises(UnknownTopic):
+        await log.page(3, 0, 10, {JournalEntryPosted})
