@@ -9,9 +9,10 @@ Both give the same promises, and `tests/integration/test_contract.py` holds both
 - **Order per stream**: the first delivery of version n+1 of a stream never comes before the first delivery
   of version n. One handler of a queue runs at a time for a stream, several streams run side by side; one
   process consumes a queue at a time, the others stand by.
-- A handler that returns has dealt with the event. One that raises gets it again after each of the pauses in
-  `retry_seconds`, while later events go on; then the event is a **dead letter**, kept with the error until
-  an operator retries or discards it. `DeadLetter` raised by the handler ends the trying at once.
+- A handler that returns has dealt with the event. One that raises, or takes longer than `handler_seconds`,
+  gets it again after each of the pauses in `retry_seconds`, while later events go on; then the event is a
+  **dead letter**, kept with the error until an operator retries or discards it. `DeadLetter` raised by the
+  handler ends the trying at once.
 - A process that dies inside a handler gets the event again; after `deliveries_max` such deaths it is a dead
   letter, too.
 
@@ -59,6 +60,7 @@ class Subscription:
     patterns: tuple[str, ...]
     retry_seconds: tuple[float, ...] = (1, 5, 30, 120, 600)
     deliveries_max: int = 20
+    handler_seconds: float = 60
     concurrency: int = 16
 
 

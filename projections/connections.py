@@ -51,8 +51,11 @@ class Permanent(Exception):
 def is_transient(error: BaseException | None) -> bool:
     """Whether the surroundings failed rather than an event: then wait and try again.
 
-    Also when such a failure is the cause of this one: the log has exceptions of its own for it.
+    Also when such a failure is the cause of this one: the log has exceptions of its own for it. A group of
+    failures passes when each of them does.
     """
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_transient(each) for each in error.exceptions)
     while error is not None and not isinstance(error, Permanent):
         if isinstance(error, _TRANSIENT):
             return True

@@ -5,17 +5,19 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import structlog
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
+from projections import tenure
 from projections.announcer import Announcer
 from projections.backoff import Backoff
 from projections.catalogue import PROJECTIONS
-from projections.connections import Connection, connect, is_transient, open_pool, stop_if_cancelled
+from projections.connections import Connection, is_transient, open_pool, stop_if_cancelled
 from projections.failures import Failures, describe
 from projections.feed import Feed
 from projections.lane import Fence, Lane
@@ -119,9 +121,8 @@ class Worker:
             tasks.create_task(self._keep_measuring())
             tasks.create_task(self._keep_upgrading())
             for lane in lanes:
-                tasks.create_task(
-                    self._keep_leases(Leases(self._owner, lane, self._lease_seconds), partitions)
-                )
+                leases = Leases(self._owner, lane, self._lease_seconds)
+                tasks.create_task(tenure.keep(self._database_url, leases, partitions, self._feed))
 
     # --- the roster -----------------------------------------------------------------------------------
 
@@ -179,57 +180,12 @@ class Worker:
                     _log.warning("upgrade_failed", projection=entry.name, error=describe(error))
                     await asyncio.sleep(backoff.failed())
 
-    # --- leases and feeds -----------------------------------------------------------------------------
-
-    async def _keep_leases(self, leases: Leases, partitions: Sequence[int]) -> None:
-        feeds: dict[int, tuple[Fence, asyncio.Task[None]]] = {}
-        async with await connect(self._database_url, name="leases") as connection:
-            await leases.prepare(connection, partitions)
-            try:
-                while True:
-                    stop_if_cancelled()
-                    await self._beat(leases, connection, feeds)
-                    await asyncio.sleep(self._lease_seconds / 4)
-            finally:
-                await _end(feeds, list(feeds))
-                with suppress(Exception):
-                    await leases.leave(connection)
-
-    async def _beat(
-        self, leases: Leases, connection: Connection, feeds: dict[int, tuple[Fence, asyncio.Task[None]]]
-    ) -> None:
-        held, surplus = await leases.beat(connection)
-        if surplus > 0:
-            given = [fence.partition for fence in held[-surplus:]]
-            held = held[:-surplus]
-            await _end(feeds, given)
-            await leases.release(connection, given)
-        elif surplus < 0:
-            held += await leases.claim(connection, -surplus)
-        valid = {fence.partition: fence for fence in held}
-        await _end(feeds, [at for at, (fence, _) in feeds.items() if valid.get(at) != fence])
-        for partition, (_, task) in list(feeds.items()):
-            if task.done():
-                del feeds[partition]
-                if error := task.exception():
-                    # Our own defect: it must not take the other partitions down. The next beat tries again.
-                    _log.error("feed_crashed", partition=partition, exc_info=error)
-        for partition, fence in valid.items():
-            if partition not in feeds:
-                feed = Feed(
-                    self._lanes[leases.lane],
-                    self._log,
-                    fence,
-                    self._failures,
-                    look=self._look,
-                    moved=self._announcer.moved,
-                )
-                feeds[partition] = (fence, asyncio.create_task(feed.run()))
-
-
-async def _end(feeds: dict[int, tuple[Fence, asyncio.Task[None]]], partitions: Sequence[int]) -> None:
-    """Cancel these feeds. At any moment this is safe: a transaction is whole or has no effect."""
-    ended = [feeds.pop(partition)[1] for partition in partitions if partition in feeds]
-    for task in ended:
-        task.cancel()
-    await asyncio.gather(*ended, return_exceptions=True)
+    def _feed(self, fence: Fence) -> Coroutine[Any, Any, None]:
+        return Feed(
+            self._lanes[fence.lane],
+            self._log,
+            fence,
+            self._failures,
+            look=self._look,
+            moved=self._announcer.moved,
+        ).run()

@@ -1,7 +1,8 @@
 """Fixtures every test may ask for: real servers, a migrated database, an empty Redis.
 
-`database_url` and `redis_url` are what most tests want. Tests that kill a server use `private_postgres` or
-`private_redis`. Marks follow from the fixtures a test uses, so that nobody has to write them.
+`database_url` and `redis_url` are what most tests want. Tests that kill a server use `private_postgres`,
+`private_redis` or `private_rabbitmq`. Marks follow from the fixtures a test uses, so that nobody has to
+write them.
 """
 
 import fcntl
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -18,7 +20,9 @@ import redis
 from hypothesis import settings
 from psycopg import sql
 
-from runtime.servers import PostgresServer, ValkeyServer
+from runtime.servers import PostgresServer, RabbitMQServer, ValkeyServer
+from runtime.servers.debian import NoRabbitMQ
+from tests import broker_of_the_session
 from tests.session_servers import server_of_the_session
 
 # Examples are small and machines noisy: a time limit per example would only find slow machines.
@@ -29,6 +33,8 @@ _TEMPLATE = "ccontrol_template"
 # Rather than xdist's own fixture, so that `-p no:xdist` works too (a debugger wants it).
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "master")
 _SERVICE_FIXTURES = {"postgres_server", "redis_server", "private_postgres", "private_redis"}
+_BROKER_FIXTURES = {"rabbitmq_server", "private_rabbitmq"}
+_BROKER = pytest.StashKey[broker_of_the_session.Background]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,17 +42,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.service)
+        if _BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.broker)
         if (Path(__file__).parent / "deploy") in item.path.parents:
             item.add_marker(pytest.mark.deploy)
         if not {"service", "broker", "deploy"} & {mark.name for mark in item.iter_markers()}:
             item.add_marker(pytest.mark.unit)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start RabbitMQ while other tests run; with several workers, all of them have collected the same."""
+    wanted = any(item.get_closest_marker("broker") for item in session.items)
+    if wanted and _WORKER in ("master", "gw0") and not session.config.option.collectonly:
+        # The same folder as the fixture below finds.
+        factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
+        session.stash[_BROKER] = broker_of_the_session.Background(_in_common(factory) / "rabbitmq")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The worker that started it ends it, when the others are done."""
+    if _BROKER in session.stash:
+        session.stash[_BROKER].end()
+
+
+def _in_common(factory: pytest.TempPathFactory) -> Path:
+    base = factory.getbasetemp()
+    return base if _WORKER == "master" else base.parent
+
+
 @pytest.fixture(scope="session")
 def session_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder all workers of this session have in common."""
-    base = tmp_path_factory.getbasetemp()
-    return base if _WORKER == "master" else base.parent
+    return _in_common(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -149,6 +176,40 @@ def private_redis(tmp_path: Path) -> Iterator[ValkeyServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(session_directory: Path) -> Iterator[str]:
+    """URL of the session's RabbitMQ, or of the one AMQP_URL names. Tests keep to names of their own in it."""
+    given = os.environ.get("AMQP_URL")
+    if given:
+        yield given
+        return
+    directory = session_directory / "rabbitmq"
+    try:
+        yield broker_of_the_session.url_of(directory)
+    except NoRabbitMQ as reason:
+        _without_broker(reason)
+    finally:
+        broker_of_the_session.let_go(directory)
+
+
+@pytest.fixture
+def private_rabbitmq(tmp_path: Path) -> Iterator[RabbitMQServer]:
+    """A RabbitMQ of this test's own, to be killed and restarted at will. Takes seconds to start."""
+    server = RabbitMQServer(tmp_path / "rabbitmq")
+    try:
+        server.start()
+    except NoRabbitMQ as reason:
+        _without_broker(reason)
+    yield server
+    server.kill()
+
+
+def _without_broker(reason: NoRabbitMQ) -> NoReturn:
+    if broker_of_the_session.must_be_there():
+        pytest.fail(f"a broker was expected here: {reason}")
+    pytest.skip(str(reason))
 
 
 def _administration(server_url: str) -> psycopg.Connection:

@@ -1,0 +1,28 @@
+"""What is kept about what leaves the house. Schema `integration`, `schema.sql`.
+
+relay            up to where each partition has been published, how often it failed, and why
+dead_letters     messages that could not be dealt with, and what operators decided about them
+consumers        which process consumes which queue, and what came of it
+local_bindings   the queues of the local broker: which events each gets
+local_messages   what is in them
+"""
+
+from importlib.resources import files
+
+import psycopg
+
+from projections import bookkeeping as projections
+from projections.connections import plain_url
+
+# Any constant: two processes that start together must not create the same things at once.
+_LOCK = 0x7EAC
+
+
+async def ensure(database_url: str) -> None:
+    """Create whatever is missing, as the owner of the database. The roles and the store must exist."""
+    await projections.ensure(database_url)  # the leases are kept there
+    schema = files("integration").joinpath("schema.sql").read_bytes()
+    async with await psycopg.AsyncConnection.connect(plain_url(database_url)) as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        await connection.execute("SET LOCAL client_min_messages = warning")
+        await connection.execute(schema)
