@@ -46,6 +46,11 @@ async def pool(delivery_url: str) -> AsyncIterator[AsyncConnectionPool[Connectio
         yield opened
 
 
+@pytest.fixture
+def local(delivery_url: str, pool: AsyncConnectionPool[Connection]) -> LocalBroker:
+    return LocalBroker(delivery_url, pool)
+
+
 @pytest_asyncio.fixture
 async def rabbitmq(
     rabbitmq_server: str, pool: AsyncConnectionPool[Connection]

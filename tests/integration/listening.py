@@ -1,8 +1,9 @@
 """A consumer that writes down what it gets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 from integration.broker import Broker, Subscription
@@ -67,3 +68,16 @@ async def eventually(check: Callable[[], Awaitable[bool]], patience: float = PAT
     async with asyncio.timeout(patience):
         while not await check():  # noqa: ASYNC110  # what is waited for happens in other processes
             await asyncio.sleep(0.02)
+
+
+async def first_of(*waiting: Coroutine[Any, Any, None]) -> None:
+    """Until one of these is done."""
+    tasks = [asyncio.ensure_future(each) for each in waiting]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

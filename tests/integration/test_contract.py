@@ -13,7 +13,7 @@ from integration.event import IntegrationEvent
 from projections.connections import Connection
 from tests.integration.conftest import MakeBroker
 from tests.integration.happenings import happening
-from tests.integration.listening import Listener, consuming, eventually
+from tests.integration.listening import Listener, consuming, eventually, first_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -255,13 +255,7 @@ async def test_a_message_whose_handlers_die_is_given_up(make_broker: MakeBroker,
         started = Listener(lambda _: asyncio.sleep(600))
         # Another process each time; it dies in the middle of the handler.
         async with consuming(make_broker(), ALL, started):
-            await asyncio.wait(
-                {
-                    asyncio.ensure_future(started.all_of([killer])),
-                    asyncio.ensure_future(eventually(lambda: _is(pool, 1))),
-                },
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await first_of(started.all_of([killer]), eventually(lambda: _is(pool, 1)))
         if await _is(pool, 1):
             break
     (letter,) = await _letters(pool)
@@ -277,10 +271,7 @@ async def test_one_process_consumes_and_another_takes_over(make_broker: MakeBrok
         async with consuming(first_process, ALL, first):
             events = [happening("one", n) for n in range(1, 31)]
             await _publish(first_process, events[:15])
-            await asyncio.wait(
-                {asyncio.ensure_future(each.all_of(events[:15])) for each in (first, second)},
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await first_of(first.all_of(events[:15]), second.all_of(events[:15]))
             assert not (first.heard and second.heard)
         await _publish(second_process, events[15:])
         await second.all_of(events[15:])

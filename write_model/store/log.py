@@ -45,7 +45,7 @@ class Log:
     partitions: int
     epoch: int
 
-    def __init__(self, url: str, keyring: KeyRing, *, readers_max: int) -> None:
+    def __init__(self, url: str, keyring: KeyRing | None, *, readers_max: int) -> None:
         self._url = url
         self._ring = keyring
         self._reader = Reader(url, connections.PROJECTOR, size_max=readers_max)
@@ -54,8 +54,11 @@ class Log:
         self._listening: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, url: str, keyring: KeyRing, *, readers_max: int = _READERS_MAX) -> "Log":
-        """Connect, and refuse to start when the program cannot read what may be in the store."""
+    async def open(cls, url: str, keyring: KeyRing | None, *, readers_max: int = _READERS_MAX) -> "Log":
+        """Connect, and refuse to start when the program cannot read what may be in the store.
+
+        Without a key ring personal texts are read as if they were erased.
+        """
         topics.load()
         log = cls(url, keyring, readers_max=readers_max)
         try:
@@ -137,7 +140,7 @@ class Log:
     async def _keys(self, partition: int, rows: list[Row]) -> Keys:
         subjects = subjects_of(rows)
         people: set[UUID] = set().union(*subjects.values())
-        if not people:
+        if not people or self._ring is None:
             return {}
         found = await self._reader.rows(_KEYS, (partition, list(subjects), list(people)))
         return keys_of(found, self._ring)
