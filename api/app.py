@@ -15,6 +15,7 @@ from api.auth import Visitors
 from api.command_doors import command_router
 from api.commands import load_commands
 from api.door import Door
+from api.door_routes import DoorRoute
 from api.failures import add_failure_handlers
 from api.limits import Attempts
 from api.memberships import Directory
@@ -24,7 +25,7 @@ from api.passwords import PasswordChecker
 from api.queries import Reads
 from api.routes import gates_of, routes_of
 from api.services import Services
-from api.switchboard import Switchboard
+from api.switchboard import Switchboard, through_route
 from api.tokens import AccessTokens
 
 
@@ -64,6 +65,10 @@ def create_app(services: Services) -> FastAPI:
     _check(app, services)
     app.router.middleware_stack = Switchboard(app.router.middleware_stack, app.routes)
     app.add_middleware(Door, metrics=app.state.metrics, new_id=services.ids.new)
+    # Commands need nothing of the framework's layers but a door: they leave before them.
+    door = Door(through_route, metrics=app.state.metrics, new_id=services.ids.new)
+    commands = [route for route in app.routes if isinstance(route, DoorRoute)]
+    app.middleware_stack = Switchboard(app.build_middleware_stack(), commands, door)
     return app
 
 

@@ -13,15 +13,13 @@ from zoneinfo import ZoneInfo
 from starlette.requests import Request
 
 from api.language import language_of
-from api.memberships import Directory, Membership, User
+from api.memberships import Directory, Known, Membership
 from api.permissions import EVERYONE, allows
 from api.problems import Problem
 from api.services import services_of
 from api.tokens import AccessTokens, Claims, TokenRefused
 from write_model.values.identifiers import decode
 from write_model.values.invalid import Invalid
-
-Known = tuple[User, tuple[Membership, ...]]
 
 _MAKERS = ("authorization", "ccontrol-company", "accept-language")
 _SEEN_MAX = 10_000

@@ -45,17 +45,21 @@ _OURS: tuple[type[Exception], ...] = (
     HTTPException,
     RequestValidationError,
 )
+ANSWERABLE = (*_OURS, *_DATABASE, *_GONE)
+"""What is answered as a problem; anything else is a defect, left to the outermost layer."""
+
 _RECORD = re.compile(r"(/v1/.+)/([^/]+)", re.ASCII)
 _SAFE_ID = re.compile(r"[\w.-]{1,60}", re.ASCII)
 
 
 def add_failure_handlers(app: FastAPI) -> None:
     """One handler for each family; whatever is left is caught at the outermost layer."""
-    for family in (*_OURS, *_DATABASE, *_GONE):
-        app.add_exception_handler(family, _answer)
+    for family in ANSWERABLE:
+        app.add_exception_handler(family, answer)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
+    """The answer to an exception."""
     problem = problem_for(request, error)
     request_id = getattr(request.state, "request_id", None)
     return ProblemResponse(problem, language=language_of(request), request_id=request_id)

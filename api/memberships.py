@@ -3,6 +3,7 @@
 Five seconds is how long a removed role, a disabled account or a sign-out everywhere may still work.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +51,10 @@ class Membership:
     is_suspended: bool
 
 
+Known = tuple[User, tuple[Membership, ...]]
+"""A user and every company they belong to, oldest first."""
+
+
 class Remembered(Generic[Key, Value]):
     """Answers that may be a few seconds old."""
 
@@ -93,26 +98,28 @@ class Directory:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._known: Remembered[UUID, tuple[User, tuple[Membership, ...]]] = Remembered()
+        self._known: Remembered[UUID, Known] = Remembered()
+        self._asking: dict[UUID, asyncio.Task[Known | None]] = {}
 
     async def by_email(self, email: str) -> User | None:
         """The user who signs in with this address; always asked afresh."""
         return await self._user(_BY_EMAIL, email=email)
 
-    async def known(self, user_id: UUID) -> tuple[User, tuple[Membership, ...]] | None:
+    async def known(self, user_id: UUID) -> Known | None:
         """A user and every company they belong to, oldest first; may be a few seconds old."""
         found = self._known.get(user_id)
-        if found is None:
-            user = await self._user(_BY_ID, user_id=user_id)
-            if user is None:
-                return None
-            found = (user, await self._memberships(user_id))
-            self._known.put(user_id, found)
-        return found
+        if found is not None:
+            return found
+        # All who find it too old at the same moment share one question; none of them can cancel it.
+        asking = self._asking.get(user_id)
+        if asking is None:
+            asking = self._asking[user_id] = asyncio.create_task(self._ask(user_id), name="directory")
+        return await asyncio.shield(asking)
 
     def forget(self, user_id: UUID) -> None:
-        """Something about this user has just changed."""
+        """Something about this user has just changed; an answer that is on its way may be too old."""
         self._known.forget(user_id)
+        self._asking.pop(user_id, None)
 
     async def follow(self, store: "Store", command: Command, receipt: Receipt, user_id: UUID) -> None:
         """After a command about a company: the same in the directory. Nothing for other commands."""
@@ -120,6 +127,17 @@ class Directory:
             return
         await company_directory.write(self._engine, store, command, receipt.target, user_id)
         self.forget(user_id)
+
+    async def _ask(self, user_id: UUID) -> Known | None:
+        try:
+            user = await self._user(_BY_ID, user_id=user_id)
+            found = None if user is None else (user, await self._memberships(user_id))
+            if found is not None and self._asking.get(user_id) is asyncio.current_task():
+                self._known.put(user_id, found)
+            return found
+        finally:
+            if self._asking.get(user_id) is asyncio.current_task():
+                del self._asking[user_id]
 
     async def _user(self, statement: TextClause, **parameters: Any) -> User | None:
         async with self._engine.connect() as connection:

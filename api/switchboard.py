@@ -14,11 +14,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 _Key = tuple[str, int, str, str, str | None]
 
 
-class Switchboard:
-    """Stands before a router and knows its routes."""
+async def through_route(scope: Scope, receive: Receive, send: Send) -> None:
+    """To the route that was found."""
+    await scope["route"].handle(scope, receive, send)
 
-    def __init__(self, router: ASGIApp, routes: Iterable[BaseRoute]) -> None:
-        self._router = router
+
+class Switchboard:
+    """Knows some routes and goes to them by way of `found`; everything else goes to `otherwise`."""
+
+    def __init__(
+        self, otherwise: ASGIApp, routes: Iterable[BaseRoute], found: ASGIApp = through_route
+    ) -> None:
+        self._otherwise = otherwise
+        self._found = found
         self._plain: dict[tuple[str, str], APIRoute] = {}
         self._patterns: dict[_Key, list[APIRoute]] = {}
         for route in routes:
@@ -26,16 +34,16 @@ class Switchboard:
                 self._learn(route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """To the route, or to the router."""
+        """To the route, if it is one of these."""
         # The framework notes the route for its telemetry, when there is any.
         if scope["type"] == "http" and scope.get("fastapi.telemetry") is None and not scope.get("root_path"):
             for route in self._candidates(scope["method"], scope["path"]):
-                match, found = route.matches(scope)
+                match, known = route.matches(scope)
                 if match is Match.FULL:
-                    scope.update(found)
-                    await route.handle(scope, receive, send)
+                    scope.update(known)
+                    await self._found(scope, receive, send)
                     return
-        await self._router(scope, receive, send)
+        await self._otherwise(scope, receive, send)
 
     def _learn(self, route: APIRoute) -> None:
         segments = route.path.split("/")
