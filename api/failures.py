@@ -45,7 +45,7 @@ _OURS: tuple[type[Exception], ...] = (
     HTTPException,
     RequestValidationError,
 )
-ANSWERABLE = (*_OURS, *_DATABASE, *_GONE)
+ANSWERABLE: tuple[type[Exception], ...] = (*_OURS, *_DATABASE, *_GONE)
 """What is answered as a problem; anything else is a defect, left to the outermost layer."""
 
 _RECORD = re.compile(r"(/v1/.+)/([^/]+)", re.ASCII)

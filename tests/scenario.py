@@ -82,8 +82,11 @@ class MemoryStore:
         return Appended(tuple(records))
 
     async def read_streams(self, company_id: UUID, streams: Sequence[UUID]) -> dict[UUID, list[Recorded]]:
+        return await self.read_on(company_id, dict.fromkeys(streams, 0))
+
+    async def read_on(self, company_id: UUID, after: Mapping[UUID, int]) -> dict[UUID, list[Recorded]]:
         await asyncio.sleep(0)
-        return {s: [r for r in self.log if r.stream_id == s] for s in streams}
+        return {s: [r for r in self.log if r.stream_id == s and r.version > v] for s, v in after.items()}
 
     async def versions(self, company_id: UUID, streams: Sequence[UUID]) -> dict[UUID, int]:
         return {s: sum(r.stream_id == s for r in self.log) for s in streams}

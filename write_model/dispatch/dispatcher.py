@@ -109,7 +109,7 @@ class Dispatcher:
             try:
                 receipt, _ = await self._decide(workspace, command, _dated(command, context))
             except (Refusal, Invalid, VersionMismatch):
-                if not await self._forget_stale(workspace):
+                if not await workspace.outdated():
                     raise
             else:
                 return replace(receipt, dry_run=True)
@@ -137,7 +137,7 @@ class Dispatcher:
                 if taken.keys() - known.keys():
                     known = taken
                     continue
-                if await self._forget_stale(workspace):
+                if await workspace.outdated():
                     await self._back_off(attempt)
                     continue
             if not decided:
@@ -154,7 +154,7 @@ class Dispatcher:
             if isinstance(verdict, KeysTaken):
                 known = {**known, **verdict.records}
                 continue
-            self._cache.forget(verdict.streams)
+            workspace.outdate(verdict.streams)
             await self._back_off(attempt)
         raise Contended
 
@@ -264,11 +264,6 @@ class Dispatcher:
                     params=params,
                 )
         return outcomes
-
-    async def _forget_stale(self, workspace: Workspace) -> bool:
-        stale = await workspace.stale()
-        self._cache.forget(stale)
-        return bool(stale)
 
     @staticmethod
     async def _back_off(attempt: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from write_model.message import Context, Event, NotFound, State, stream_id_of
+from write_model.message import Context, Event, NotFound, Recorded, State, stream_id_of
 from write_model.store.append import NewEvent
 from write_model.store.store import Store
 
@@ -27,33 +27,54 @@ class Versioned:
 
 
 class StateCache:
-    """The states used last, by stream. A stale one costs a retry, never a wrong append."""
+    """The states used last, by stream. A stale one costs a retry, never a wrong append.
+
+    One that turned out stale is kept as a base: folding what came after it is less than folding all.
+    """
 
     def __init__(self, capacity: int = 50_000) -> None:
         self._capacity = capacity
         self._items: OrderedDict[UUID, Versioned] = OrderedDict()
+        self._bases: dict[UUID, Versioned] = {}
 
     def get(self, stream: UUID) -> Versioned | None:
-        """The cached state, if there is one."""
+        """The cached state, if there is one that is not known to be stale."""
         found = self._items.get(stream)
         if found is not None:
             self._items.move_to_end(stream)
         return found
+
+    def base(self, stream: UUID) -> Versioned | None:
+        """The state as it was before it turned out stale."""
+        return self._bases.get(stream)
 
     def put(self, stream: UUID, item: Versioned) -> None:
         """Keep a state, unless a later one is kept already."""
         known = self._items.get(stream)
         if known is not None and known.version > item.version:
             return
+        self._bases.pop(stream, None)
         self._items[stream] = item
         self._items.move_to_end(stream)
         while len(self._items) > self._capacity:
             self._items.popitem(last=False)
 
-    def forget(self, streams: Iterable[UUID]) -> None:
-        """Drop states that turned out stale."""
-        for stream in streams:
-            self._items.pop(stream, None)
+    def outdate(self, found: Mapping[UUID, int]) -> None:
+        """These versions turned out stale. Somebody else may have put a later one here meanwhile."""
+        for stream, version in found.items():
+            item = self._items.get(stream)
+            if item is not None and item.version <= version:
+                del self._items[stream]
+                if item.version:
+                    self._bases[stream] = item
+        # They are looked up again at once; what nobody came back for is not worth its place.
+        while len(self._bases) > self._capacity // 10:
+            del self._bases[next(iter(self._bases))]
+
+    def forget(self, stream: UUID) -> None:
+        """Not even a base any more."""
+        self._items.pop(stream, None)
+        self._bases.pop(stream, None)
 
 
 @dataclass(slots=True)
@@ -109,12 +130,18 @@ class Workspace:
         for stream, item in self._left.items():
             self._cache.put(stream, item)
 
-    async def stale(self) -> set[UUID]:
-        """The streams read, refused commands' too, that have moved since they were found."""
+    async def outdated(self) -> bool:
+        """Whether any stream read, a refused command's too, has moved since it was found."""
         if not self._found:
-            return set()
+            return False
         now = await self._store.versions(self._company_id, list(self._found))
-        return {stream for stream, version in self._found.items() if now.get(stream, 0) != version}
+        moved = {stream for stream, version in self._found.items() if now.get(stream, 0) != version}
+        self.outdate(moved)
+        return bool(moved)
+
+    def outdate(self, moved: Iterable[UUID]) -> None:
+        """These streams, read here, have moved since."""
+        self._cache.outdate({stream: self._found[stream] for stream in moved if stream in self._found})
 
     async def prefetch(self, kinds: Mapping[UUID, type[State]]) -> None:
         """Find streams of any kind in one round trip."""
@@ -214,12 +241,28 @@ class Workspace:
         missing = [stream for stream in kinds if self.finds(stream) is None]
         if not missing:
             return
-        stored = await self._store.read_streams(self._company_id, missing)
-        for stream in missing:
-            item = Versioned(kinds[stream](), 0)
-            for recorded in stored.get(stream, ()):
+        bases = {stream: self._cache.base(stream) for stream in missing}
+        stored = await self._store.read_on(
+            self._company_id, {stream: base.version if base else 0 for stream, base in bases.items()}
+        )
+        for stream, base in bases.items():
+            kind, events = kinds[stream], stored[stream]
+            if base is not None and not _follows_on(base, events):
+                self._cache.forget(stream)
+                base = None
+                events = (await self._store.read_on(self._company_id, {stream: 0}))[stream]
+            item = Versioned(kind(), 0) if base is None else Versioned(base.state.copy(), base.version)
+            for recorded in events:
                 item.state.apply(recorded.event)
                 item.version = recorded.version
             self._found[stream] = item.version
             self._left[stream] = item
             self._cache.put(stream, item)
+
+
+def _follows_on(base: Versioned, events: Sequence[Recorded]) -> bool:
+    """Whether a stale state is one this stream has been in.
+
+    It moved, so there is something new. Otherwise it went back, as under a restored database.
+    """
+    return bool(events) and events[0].version == base.version + 1

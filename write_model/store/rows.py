@@ -24,8 +24,9 @@ Keys = Mapping[UUID, Mapping[UUID, SubjectKey]]
 """Subject keys by company, then by person."""
 
 _NO_KEYS: Mapping[UUID, SubjectKey] = {}
-_COMPANY, _TOPIC, _SCHEMA_VERSION, _EVENT_ID, _DATA = (
-    COLUMNS.index(name) for name in ("company_id", "topic", "schema_version", "event_id", "data")
+COMPANY, STREAM, VERSION = (COLUMNS.index(name) for name in ("company_id", "stream_id", "version"))
+_TOPIC, _SCHEMA_VERSION, _EVENT_ID, _DATA = (
+    COLUMNS.index(name) for name in ("topic", "schema_version", "event_id", "data")
 )
 
 
@@ -35,7 +36,7 @@ def subjects_of(rows: Iterable[Row]) -> dict[UUID, set[UUID]]:
     for row in rows:
         kind = EVENTS.get(row[_TOPIC])
         if kind is not None and topics.has_personal_data(kind) and row[_DATA] is not None:
-            subjects[row[_COMPANY]].update(topics.subjects_in(row[_DATA]))
+            subjects[row[COMPANY]].update(topics.subjects_in(row[_DATA]))
     return subjects
 
 
@@ -57,7 +58,7 @@ def recorded_of(row: Row, keys: Keys) -> Recorded:
     # Without any keys nothing opens, and there is nothing to prepare.
     unseal = None
     if keys:
-        company_id = row[_COMPANY]
+        company_id = row[COMPANY]
         unseal = unsealer_of(company_id, row[_EVENT_ID], keys.get(company_id, _NO_KEYS))
     # `Recorded` has its fields in the order of the columns.
     return Recorded._make((*row[:_DATA], topics.decode(topic, schema_version, data, unseal)))

@@ -16,12 +16,12 @@ from write_model.store.arrays import Bytes, Uuids
 from write_model.store.batch import prepared
 from write_model.store.committer import Committer
 from write_model.store.connections import Reader
+from write_model.store.loader import Loader
 from write_model.store.notifier import Notifier
 from write_model.store.partitions import partition_of
 from write_model.store.personal_data import KeyRing, SubjectKey
 from write_model.store.rows import (
     COMMAND_COLUMNS,
-    EVENT_COLUMNS,
     KEY_COLUMNS,
     Keys,
     command_record_of,
@@ -31,7 +31,6 @@ from write_model.store.rows import (
 )
 
 # The statements hold nothing but names of our own.
-_STREAMS = f"SELECT {EVENT_COLUMNS} FROM ccontrol.read_streams(%b, %b, %b)"  # noqa: S608
 _VERSIONS = "SELECT stream_id, version FROM ccontrol.stream_versions(%b, %b, %b)"
 _RECORDS = f"SELECT {COMMAND_COLUMNS} FROM ccontrol.command_records(%b, %b, %b, %b)"  # noqa: S608
 _RECORD = f"SELECT {COMMAND_COLUMNS} FROM ccontrol.command_record(%b, %b, %b)"  # noqa: S608
@@ -60,6 +59,7 @@ class Store:
         self._connect = lambda: connections.connect(url, connections.APP)
         self._notifier = Notifier(lambda: connections.connect(url, connections.APP, synchronous_commit="off"))
         self._committers: dict[int, Committer] = {}
+        self._loaders: dict[int, Loader] = {}
 
     @classmethod
     async def open(
@@ -78,6 +78,7 @@ class Store:
     async def close(self) -> None:
         """Finish what is being appended, then disconnect."""
         await asyncio.gather(*(committer.close() for committer in self._committers.values()))
+        await asyncio.gather(*(loader.close() for loader in self._loaders.values()))
         await self._notifier.close()
         await self._reader.close()
 
@@ -97,10 +98,17 @@ class Store:
 
     async def read_streams(self, company_id: UUID, stream_ids: Sequence[UUID]) -> dict[UUID, list[Recorded]]:
         """Whole streams, each in order; one that was never written is an empty list."""
+        return await self.read_on(company_id, dict.fromkeys(stream_ids, 0))
+
+    async def read_on(self, company_id: UUID, after: Mapping[UUID, int]) -> dict[UUID, list[Recorded]]:
+        """What came after a version of each of these streams, in order."""
         partition = self.partition_of(company_id)
-        rows = await self._reader.rows(_STREAMS, (partition, company_id, Uuids(stream_ids)))
+        loader = self._loaders.get(partition)
+        if loader is None:
+            loader = self._loaders[partition] = Loader(partition, self._reader.rows)
+        rows = await loader.load(company_id, after)
         keys = await self._keys(partition, company_id, subjects_of(rows).get(company_id, set()))
-        streams: dict[UUID, list[Recorded]] = {stream_id: [] for stream_id in stream_ids}
+        streams: dict[UUID, list[Recorded]] = {stream_id: [] for stream_id in after}
         for row in rows:
             recorded = recorded_of(row, keys)
             streams[recorded.stream_id].append(recorded)

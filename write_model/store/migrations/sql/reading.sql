@@ -3,18 +3,28 @@
 -- No scan of a whole table: plans outlive the emptiness they may have been made for. Generic plans, because
 -- planning eight partitions anew at each call costs as much as the read.
 
-CREATE FUNCTION ccontrol.read_streams(p_partition int, p_company uuid, p_streams uuid[])
+-- Streams after the versions already known, of several companies: p_counts says how many of p_streams, in
+-- their order, are of each company.
+CREATE FUNCTION ccontrol.read_streams(
+    p_partition int, p_companies uuid[], p_counts int[], p_streams uuid[], p_after int[])
 RETURNS SETOF ccontrol.events LANGUAGE plpgsql SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
 SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_first int := 1;
 BEGIN
-    PERFORM set_config('ccontrol.company', p_company::text, true);
-    RETURN QUERY
-        -- Stream by stream: with `= ANY` a plan made without statistics reads the whole company instead.
-        SELECT e.* FROM unnest(p_streams) AS s
-        CROSS JOIN LATERAL (SELECT e.* FROM ccontrol.events e
-                            WHERE e.partition = p_partition AND e.stream_id = s
-                            ORDER BY e.stream_id, e.version) AS e;
+    FOR i IN 1 .. cardinality(p_companies) LOOP
+        PERFORM set_config('ccontrol.company', p_companies[i]::text, true);
+        RETURN QUERY
+            -- Stream by stream: with `= ANY` a plan made without statistics reads the whole company instead.
+            SELECT e.* FROM unnest(p_streams[v_first : v_first + p_counts[i] - 1],
+                                   p_after[v_first : v_first + p_counts[i] - 1]) AS s(stream, after)
+            CROSS JOIN LATERAL (SELECT e.* FROM ccontrol.events e
+                                WHERE e.partition = p_partition AND e.stream_id = s.stream
+                                  AND e.version > s.after
+                                ORDER BY e.stream_id, e.version) AS e;
+        v_first := v_first + p_counts[i];
+    END LOOP;
 END
 $$;
 
