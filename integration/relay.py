@@ -106,7 +106,7 @@ class Relay:
                             await self._broker.declare(self._subscriptions)
                             await course.locate()
                             declared = True
-                        page = await pages.after(course.position, _PAGE_EVENTS, read_ahead=True)
+                        page = await pages.after(course.position, _PAGE_EVENTS, None, read_ahead=True)
                         if not page:
                             await self._log.wait(fence.partition, course.position, _IDLE_SECONDS)
                             continue

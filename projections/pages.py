@@ -48,7 +48,7 @@ class LogUnreadable(Permanent):
 
 
 _Read = tuple[list[Recorded], bool]
-_Wanted = tuple[int, int, frozenset[type[Event]]]
+_Wanted = tuple[int, int, frozenset[type[Event]] | None]
 
 
 class Pages:
@@ -63,11 +63,11 @@ class Pages:
         """Whether the last page ended at the head of the log, as far as one can know."""
 
     async def after(
-        self, position: int, limit: int, kinds: frozenset[type[Event]], *, read_ahead: bool = False
+        self, position: int, limit: int, kinds: frozenset[type[Event]] | None, *, read_ahead: bool = False
     ) -> list[Recorded]:
         """The events behind `position`, checked: at most `limit`, fewer at the head or before a bad event.
 
-        Only those of `kinds` are read whole, as decoding is most of what reading costs.
+        Only those of `kinds` are read whole, as decoding is most of what reading costs; with None all are.
         """
         read = await self._taken((position, limit, kinds))
         page, whole = read if read is not None else await self._read((position, limit, kinds))
