@@ -65,10 +65,11 @@ def verify(
             bar.done(now.done - done)
             done = now.done
 
-        verification = verify(url, company=where, on_progress=report, public_keys=heads.public_keys_here())
+        verification = verify(
+            url, company=where, on_progress=report, public_keys=heads.public_keys_here(), kept=kept
+        )
     seconds = time.monotonic() - started
     violations = [_violation(each) for each in verification.violations]
-    violations += heads.compare(url, kept, verification, where)
     data = {
         "ok": not violations,
         "events": verification.events,

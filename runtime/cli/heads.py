@@ -1,8 +1,6 @@
 """Where the chains end, kept outside the database: what a rewritten history can be held against."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from runtime.cli import instance
 from runtime.cli.outcome import usage
 from runtime.keys import CHECKPOINTS_KEY
+from write_model.store.chain_heads import Kept
 from write_model.store.connections import AUDITOR, conninfo
-from write_model.store.partitions import partition_of
 from write_model.store.sealing import key_id_of, public_bytes
 from write_model.values.identifiers import decode, encode
 from write_model.values.invalid import Invalid
@@ -24,15 +22,6 @@ if TYPE_CHECKING:
     from write_model.store.chain import Verification
 
 Heads = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """So many events of this company once ended in this hash."""
-
-    company_id: UUID
-    length: int
-    hash: str
 
 
 def of(verification: "Verification") -> Heads:
@@ -69,7 +58,7 @@ def _from_answer(text: str) -> list[Kept]:
     found = json.loads(text)
     heads = found.get("data", found).get("heads", found)
     return [
-        Kept(decode("cmp", company), int(head["length"]), str(head["hash"]).lower())
+        Kept(decode("cmp", company), int(head["length"]), bytes.fromhex(head["hash"]))
         for company, head in heads.items()
     ]
 
@@ -77,7 +66,9 @@ def _from_answer(text: str) -> list[Kept]:
 def _from_lines(text: str) -> list[Kept]:
     # Without its newline, a last line may have been cut off by a crash: what it says is signed again.
     lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    return [Kept(UUID(line["company_id"]), int(line["length"]), line["hash"].lower()) for line in lines]
+    return [
+        Kept(UUID(line["company_id"]), int(line["length"]), bytes.fromhex(line["hash"])) for line in lines
+    ]
 
 
 def kept_here() -> list[Kept]:
@@ -98,52 +89,3 @@ def public_keys_here() -> dict[str, bytes] | None:
         raise usage(f"{path} is not an Ed25519 key")
     public = public_bytes(key)
     return {key_id_of(public): public}
-
-
-def compare(
-    url: str, kept: Sequence[Kept], verification: "Verification", company: UUID | None
-) -> list[dict[str, Any]]:
-    """Every kept head that is not where the chain was at that length."""
-    wanted: dict[UUID, list[Kept]] = {}
-    for head in kept:
-        if company is None or head.company_id == company:
-            wanted.setdefault(head.company_id, []).append(head)
-    violations = []
-    with psycopg.connect(conninfo(url, AUDITOR)) as connection:
-        count = connection.execute("SELECT count(*) FROM ccontrol.partition_heads").fetchone()
-        partitions = count[0] if count else 0
-        for company_id, heads in wanted.items():
-            partition = partition_of(company_id, partitions)
-            hashes = _hashes_at(connection, partition, company_id, [head.length for head in heads])
-            violations += [
-                _differs(head, hashes.get(head.length), verification, partition)
-                for head in heads
-                if hashes.get(head.length) != head.hash
-            ]
-    return violations
-
-
-def _hashes_at(
-    connection: "psycopg.Connection[Any]", partition: int, company_id: UUID, lengths: Sequence[int]
-) -> dict[int, str]:
-    """The hashes of a company's chain at these lengths; just verified, so they may be believed."""
-    rows = connection.execute(
-        "SELECT length, hash FROM (SELECT row_number() OVER (ORDER BY position) AS length, hash "
-        "FROM ccontrol.events WHERE partition = %s AND company_id = %s) AS chain WHERE length = ANY(%s)",
-        (partition, company_id, list(lengths)),
-    )
-    return {length: bytes(found).hex() for length, found in rows}
-
-
-def _differs(head: Kept, found: str | None, verification: "Verification", partition: int) -> dict[str, Any]:
-    length = verification.heads.get(head.company_id, (0, b""))[0]
-    return {
-        "kind": "head-differs",
-        "meaning": "the chain is not what it was when this head was kept",
-        "partition": partition,
-        "position": None,
-        "company_id": encode("cmp", head.company_id),
-        "stream_id": None,
-        "expected": f"{head.length} events, {head.hash}",
-        "found": f"{length} events" if found is None else f"{head.length} events, {found}",
-    }

@@ -1,7 +1,5 @@
 """The hash chain: what is hashed, what tampering is called when it is found, and who signs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,8 +11,11 @@ import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.store.submissions import appended, claimed, companies_of_partition, entry, submission
+from tests.store.tampering import kinds, rehash, tampering
+from write_model.store import chain_blocks
 from write_model.store.canonical import COLUMNS, GENESIS, canonical, canonical_row, chain, chain_hash
-from write_model.store.chain import Progress, Violation, verify
+from write_model.store.chain import Kept, Progress, verify
+from write_model.store.chain_course import EventIds
 from write_model.store.sealer import EVENTS_MAX, INTERVAL, Sealer
 from write_model.store.sealing import key_id_of, public_bytes
 from write_model.store.store import Store
@@ -84,24 +85,6 @@ async def companies(store: Store) -> list[UUID]:
             about = replace(command.context, reason="-" if turn else None, causation_id=uuid4())
             await appended(store, replace(one, commands=(replace(command, context=about),)))
     return companies
-
-
-@contextmanager
-def tampering(url: str) -> Iterator["psycopg.Connection[Any]"]:
-    """A superuser who takes the guards away, changes something, and puts them back."""
-    with psycopg.connect(url) as connection:
-        guards = connection.execute(
-            "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only'"
-        ).fetchall()
-        for (table,) in guards:
-            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER append_only")
-        yield connection
-        for (table,) in guards:
-            connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only")
-
-
-def kinds(violations: tuple[Violation, ...]) -> list[str]:
-    return sorted(violation.kind for violation in violations)
 
 
 def test_an_untouched_history_is_intact(database_url: str, companies: list[UUID]) -> None:
@@ -248,28 +231,7 @@ def rewrite(connection: "psycopg.Connection[Any]", company_id: UUID) -> None:
     connection.execute(
         "UPDATE ccontrol.events SET channel = 'forged' WHERE company_id = %s AND version = 1", (company_id,)
     )
-    connection.execute("SET TIME ZONE 'UTC'")
-    texts = ", ".join(
-        'to_char(recorded_at, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')'
-        if name == "recorded_at"
-        else f"{name}::text"
-        for name in COLUMNS
-    )
-    rows = connection.execute(
-        f"SELECT {texts} FROM ccontrol.events WHERE company_id = %s ORDER BY events.position",  # noqa: S608
-        (company_id,),
-    ).fetchall()
-    previous = GENESIS
-    for row in rows:
-        after = chain_hash(previous, canonical([None if text is None else text.encode() for text in row]))
-        connection.execute(
-            "UPDATE ccontrol.events SET prev_hash = %s, hash = %s WHERE partition = %s AND position = %s",
-            (previous, after, int(row[0]), int(row[1])),
-        )
-        previous = after
-    connection.execute(
-        "UPDATE ccontrol.chain_heads SET hash = %s WHERE company_id = %s", (previous, company_id)
-    )
+    rehash(connection, company_id)
 
 
 @pytest.mark.asyncio
@@ -284,6 +246,125 @@ async def test_an_event_from_the_future_is_found(store: Store, database_url: str
     with tampering(database_url) as connection:
         connection.execute("UPDATE ccontrol.events SET schema_version = 99")
     assert kinds(verify(database_url).violations) == ["event-altered", "topic-unknown"]
+
+
+# --- in blocks ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So small that 24 events are eight of them."""
+    monkeypatch.setattr(chain_blocks, "ROWS", 3)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_many_blocks_are_one_history(database_url: str, companies: list[UUID]) -> None:
+    verification = verify(database_url)
+    assert verification.intact
+    assert (verification.events, {length for length, _ in verification.heads.values()}) == (24, {8})
+    assert verify(database_url, company=companies[1]).intact
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_each_block_is_accused_of_its_own_only(database_url: str, companies: list[UUID]) -> None:
+    with tampering(database_url) as connection:
+        connection.execute("UPDATE ccontrol.events SET data = data || ' ' WHERE position IN (4, 5, 23)")
+        connection.execute("UPDATE ccontrol.events SET version = 77 WHERE position = 12")
+    found = verify(database_url).violations
+    altered = [v.position for v in found if v.kind == "event-altered"]
+    assert altered == [4, 5, 12, 23]
+    assert [v.position for v in found if v.kind == "version-gap"] == [12, 17]
+    assert set(kinds(found)) == {"event-altered", "version-gap"}
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("separator", ["\x1e", "\n", "\t", "\\", "\x01"])
+@pytest.mark.asyncio
+async def test_any_text_may_stand_in_a_reason(store: Store, database_url: str, separator: str) -> None:
+    """Also one that separates texts on their way to the verifier: read with care, but not accused."""
+    company_id, stream = uuid4(), uuid4()
+    for version in range(5):
+        one = submission(company_id, stream, version)
+        (command,) = one.commands
+        about = replace(command.context, reason=f"{separator}a{separator}, 1:x,{separator}")
+        await appended(store, replace(one, commands=(replace(command, context=about),)))
+    assert verify(database_url).intact
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_blocks_that_cannot_be_made_are_read_row_by_row(
+    database_url: str, companies: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = [
+        name if "prev_hash" not in name else f"{name} || (1 / (12 - max(position)))::text::bytea"
+        for name in chain_blocks._COLUMNS
+    ]
+    monkeypatch.setattr(chain_blocks, "_COLUMNS", failing)
+    with tampering(database_url) as connection:
+        connection.execute("UPDATE ccontrol.events SET channel = 'x' WHERE position = 20")
+    verification = verify(database_url)
+    assert (verification.events, kinds(verification.violations)) == (24, ["event-altered"])
+
+
+@pytest.mark.asyncio
+async def test_an_event_repeated_in_another_partition_is_found(store: Store, database_url: str) -> None:
+    for partition in (1, 4):
+        (company_id,) = companies_of_partition(store, partition, 1)
+        await appended(store, submission(company_id))
+    with tampering(database_url) as connection:
+        connection.execute("UPDATE ccontrol.events SET event_id = '00000000-0000-4000-8000-000000000001'")
+    found = [v for v in verify(database_url).violations if v.kind == "event-repeated"]
+    assert [(v.partition, v.position, v.found) for v in found] == [
+        (4, 1, "00000000-0000-4000-8000-000000000001")
+    ]
+
+
+def test_ids_that_only_agree_in_their_random_half_are_not_accused(
+    database_url: str, companies: list[UUID]
+) -> None:
+    ids = EventIds()
+    ids.add(UUID(int=1 << 64 | 7).bytes + UUID(int=2 << 64 | 7).bytes)
+    with psycopg.connect(database_url) as connection:
+        assert ids.repeated(connection) == []
+
+
+def test_ids_of_a_long_history_are_compared_in_rounds(
+    database_url: str, companies: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("write_model.store.chain_course._AT_ONCE", 5)
+    assert verify(database_url).intact
+    with tampering(database_url) as connection:
+        connection.execute(
+            "UPDATE ccontrol.events SET event_id = (SELECT event_id FROM ccontrol.events WHERE position = 3) "
+            "WHERE position = 20"
+        )
+    found = [v for v in verify(database_url).violations if v.kind == "event-repeated"]
+    assert [v.position for v in found] == [20]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_heads_kept_outside_are_compared(database_url: str, companies: list[UUID]) -> None:
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT hash FROM ccontrol.events WHERE company_id = %s ORDER BY position", (companies[0],)
+        ).fetchall()
+    kept = [Kept(companies[0], length, bytes(digest)) for length, (digest,) in enumerate(found, 1)]
+    assert verify(database_url, kept=kept).intact
+    wrong = [Kept(companies[0], 5, bytes(32)), Kept(companies[1], 9, bytes(32)), Kept(uuid4(), 1, bytes(32))]
+    violations = verify(database_url, kept=[*kept, *wrong]).violations
+    assert kinds(violations) == ["head-differs"] * 3
+    assert {v.expected.split()[0] for v in violations} == {"5", "9", "1"}
+
+
+@pytest.mark.asyncio
+async def test_a_partition_that_lost_its_head_is_still_read(store: Store, database_url: str) -> None:
+    (company_id,) = companies_of_partition(store, 7, 1)
+    await appended(store, submission(company_id))
+    with tampering(database_url) as connection:
+        connection.execute("DELETE FROM ccontrol.partition_heads WHERE partition = 7")
+    verification = verify(database_url)
+    assert verification.events == 1
+    assert kinds(verification.violations) == ["partition-head-wrong"]
 
 
 # --- sealing --------------------------------------------------------------------------------------------

@@ -17,20 +17,24 @@ it may run beside writers. Each violation is a stable word:
     checkpoint-wrong        the chain did not have the hash that was signed
     checkpoint-ahead        something was signed that is no longer there
     signature-wrong         the signature of a checkpoint is not of the key it names
+    head-differs            the chain did not have the hash that was kept outside the database
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 
 from write_model.store import topics
-from write_model.store.chain_heads import HeadsCheck
+from write_model.store.chain_heads import HeadsCheck, Kept
 from write_model.store.chain_walk import Violation, Walk
 from write_model.store.connections import AUDITOR, conninfo
 
-__all__ = ["Progress", "Verification", "Violation", "verify"]
+__all__ = ["Kept", "Progress", "Verification", "Violation", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +66,35 @@ def verify(
     company: UUID | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     public_keys: Mapping[str, bytes] | None = None,
+    kept: Sequence[Kept] = (),
 ) -> Verification:
     """Read the whole history, or that of one company, and check it.
 
     `public_keys` are those the checkpoints must be signed with, by key id. Without them the keys published
     in the database itself are taken, which proves nothing against somebody who can change that table too.
+    `kept` are heads that were kept elsewhere.
     """
     topics.load()
-    settings = {} if company is None else {"ccontrol.company": str(company)}
-    with psycopg.connect(conninfo(url, AUDITOR, DateStyle="ISO", **settings)) as connection:
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        check = HeadsCheck(connection, company, public_keys)
-        walk = Walk(connection, company, check.signed_lengths)
+    with _two_views(url, company) as (one, other):
+        check = HeadsCheck(one, company, public_keys, kept)
+        walk = Walk(one, other, company, check.wanted)
         for partition in check.partitions:
-            for _ in walk.partition(partition, check.partition_count):
+            for _ in walk.partition(partition, check.head_of(partition), check.partition_count):
                 if on_progress is not None:
                     on_progress(Progress(walk.events, check.total))
+        walk.find_repeated_ids()
         check.compare(walk)
     return Verification(walk.events, dict(walk.heads), (*walk.violations, *check.violations))
+
+
+@contextmanager
+def _two_views(url: str, company: UUID | None) -> Iterator[tuple[psycopg.Connection[Any], ...]]:
+    """Two connections that see one snapshot."""
+    settings = {} if company is None else {"ccontrol.company": str(company)}
+    where = conninfo(url, AUDITOR, DateStyle="ISO", **settings)
+    with psycopg.connect(where) as one, psycopg.connect(where) as other:
+        for connection in (one, other):
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        ((snapshot,),) = one.execute("SELECT pg_export_snapshot()").fetchall()
+        other.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
+        yield one, other

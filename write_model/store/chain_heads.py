@@ -1,7 +1,8 @@
 """Where the chains should end: the heads kept beside the events, and the checkpoints that were signed."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,17 +16,35 @@ from write_model.store.partitions import partition_of
 from write_model.store.sealing import statement
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """So many events of this company once ended in this hash, says somebody outside the database."""
+
+    company_id: UUID
+    length: int
+    hash: bytes
+
+
 class HeadsCheck:
     """Reads what was promised before the walk, and compares it with what was found after."""
 
     def __init__(
-        self, connection: Connection[Any], company: UUID | None, public_keys: Mapping[str, bytes] | None
+        self,
+        connection: Connection[Any],
+        company: UUID | None,
+        public_keys: Mapping[str, bytes] | None,
+        kept: Sequence[Kept],
     ) -> None:
         self.violations: list[Violation] = []
         self._company = company
-        heads = connection.execute("SELECT partition, position FROM ccontrol.partition_heads").fetchall()
-        self._partition_heads: dict[int, int] = dict(heads)
-        self.partition_count = len(heads)
+        self._kept = [head for head in kept if company in (None, head.company_id)]
+        self._partition_heads: dict[int, int] = dict(
+            connection.execute("SELECT partition, position FROM ccontrol.partition_heads").fetchall()
+        )
+        # Not the number of heads: somebody may have taken one away, and its events with it.
+        ((self.partition_count,),) = connection.execute(
+            "SELECT count(*) FROM pg_inherits WHERE inhparent = 'ccontrol.events'::regclass"
+        ).fetchall()
         self._chain_heads: dict[UUID, tuple[int, int, bytes]] = {
             company_id: (partition, length, bytes(head))
             for partition, company_id, length, head in connection.execute(
@@ -37,16 +56,23 @@ class HeadsCheck:
         ).fetchall()
         published = connection.execute("SELECT key_id, public_key FROM ccontrol.sealing_keys").fetchall()
         self._public_keys = dict(public_keys if public_keys is not None else published)
-        self.signed_lengths: dict[UUID, set[int]] = defaultdict(set)
+        self.wanted: dict[UUID, set[int]] = defaultdict(set)
+        """At which lengths the hash of each company's chain must be known, to be compared."""
         for _, company_id, length, *_ in self._checkpoints:
-            self.signed_lengths[company_id].add(length)
+            self.wanted[company_id].add(length)
+        for head in self._kept:
+            self.wanted[head.company_id].add(head.length)
 
     @property
     def partitions(self) -> list[int]:
         """The partitions there are to read."""
         if self._company is not None:
             return [partition_of(self._company, self.partition_count)]
-        return sorted(self._partition_heads)
+        return list(range(self.partition_count))
+
+    def head_of(self, partition: int) -> int:
+        """Where a partition should end."""
+        return self._partition_heads.get(partition, 0)
 
     @property
     def total(self) -> int:
@@ -56,18 +82,20 @@ class HeadsCheck:
     def compare(self, walk: Walk) -> None:
         """Note every head and checkpoint that is not where the walk came to."""
         if self._company is None:
-            for partition, position in self._partition_heads.items():
-                if walk.last_positions[partition] != position:
+            for partition, found in walk.last_positions.items():
+                expected = self._partition_heads.get(partition)
+                if found != expected:
                     self._report(
                         "partition-head-wrong",
                         "the last events of this partition are missing, or some were added behind its head",
                         partition,
                         None,
-                        position,
-                        walk.last_positions[partition],
+                        "a head" if expected is None else expected,
+                        found,
                     )
         self._compare_chains(walk)
         self._compare_checkpoints(walk)
+        self._compare_kept(walk)
 
     def _compare_chains(self, walk: Walk) -> None:
         for company_id in self._chain_heads.keys() | walk.heads.keys():
@@ -114,6 +142,20 @@ class HeadsCheck:
                     company_id,
                     key_id,
                     bytes(signature).hex(),
+                )
+
+    def _compare_kept(self, walk: Walk) -> None:
+        for head in self._kept:
+            found = walk.hashes_at.get((head.company_id, head.length))
+            if found != head.hash:
+                length = walk.heads.get(head.company_id, (0, GENESIS))[0]
+                self._report(
+                    "head-differs",
+                    "the chain is not what it was when this head was kept",
+                    partition_of(head.company_id, self.partition_count),
+                    head.company_id,
+                    f"{head.length} events, {head.hash.hex()}",
+                    f"{length} events" if found is None else f"{head.length} events, {found.hex()}",
                 )
 
     def _is_signed(

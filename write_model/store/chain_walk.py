@@ -1,40 +1,30 @@
-"""One pass over the events of a partition, in order, recomputing everything that can be recomputed."""
+"""One pass over the events, partition by partition, recomputing everything that can be recomputed.
 
-import re
-from collections.abc import Iterator, Mapping
+Swiftly, block by block, as long as all is well; a block that does not hold is walked again with care, row by
+row, so that what is wrong with it has a name and a place.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import Connection, Copy, sql
+from psycopg import Connection, DatabaseError, OperationalError, sql
 
 from write_model.message import EVENTS
 from write_model.store.canonical import COLUMNS, GENESIS, canonical_row, chain_hash
+from write_model.store.chain_blocks import blocks
+from write_model.store.chain_course import Course, EventIds
+from write_model.store.chain_rows import Row, rows
+from write_model.store.chain_swift import Swift
 from write_model.store.partitions import partition_of
 
-_PROGRESS_EVERY = 10_000
 _ENTRY_TOPIC = b"ledger.journal_entry_posted"
 _DATA = COLUMNS.index("data")
-_COMPANY, _RECORDED, _REASON = map(COLUMNS.index, ("company_id", "recorded_at", "reason"))
-_NULLABLE_IDS = tuple(map(COLUMNS.index, ("on_behalf_of", "causation_id")))
+_COMPANY = COLUMNS.index("company_id")
 _PREVIOUS, _HASH = len(COLUMNS), len(COLUMNS) + 1
-_ESCAPE = re.compile(rb"\\([bfnrtv\\])")
-_UNESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\"}
-
-Row = list[Any]
-"""The columns of an event and its two hashes, as bytes of text; None where the column is null."""
-
-
-class _Link(NamedTuple):
-    """The last event of a chain: how many there are up to it, its hash as text and as bytes."""
-
-    length: int
-    hex: bytes
-    digest: bytes
-
-
-_START = _Link(0, GENESIS.hex().encode(), GENESIS)
+_PROGRESS_EVERY = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,123 +42,145 @@ class Violation:
 
 
 class Walk:
-    """Accumulates over the partitions; `violations` and `heads` are the outcome."""
+    """Accumulates over the partitions; `violations` and `heads` are the outcome.
+
+    Two connections that see the same snapshot: a block may have to be read again while the next ones come.
+    """
 
     def __init__(
-        self, connection: Connection[Any], company: UUID | None, signed: Mapping[UUID, set[int]]
+        self,
+        swiftly: Connection[Any],
+        carefully: Connection[Any],
+        company: UUID | None,
+        wanted: Mapping[UUID, Collection[int]],
     ) -> None:
         self.events = 0
         self.heads: dict[UUID, tuple[int, bytes]] = {}
         self.last_positions: dict[int, int] = {}
         self.hashes_at: dict[tuple[UUID, int], bytes] = {}
-        """The hash of each company's chain at every length that was signed."""
+        """The hash of each company's chain at every length that was wanted."""
         self.violations: list[Violation] = []
-        self._connection = connection
+        self._swiftly = swiftly
+        self._carefully = carefully
         self._company = company
-        self._signed = {str(company_id).encode(): lengths for company_id, lengths in signed.items()}
+        self._wanted = {
+            str(company_id).encode(): sorted(filter(lambda length: length > 0, lengths), reverse=True)
+            for company_id, lengths in wanted.items()
+        }
         self._known = {topic.encode(): kind.schema_version for topic, kind in EVENTS.items()}
+        self._swift = Swift()
+        self._ids = EventIds()
 
-    def partition(self, partition: int, partitions: int) -> Iterator[None]:
-        """Check one partition; yields now and then, so that the caller can show how far it is."""
-        chains: dict[bytes, _Link] = {}
-        versions: dict[bytes, int] = {}
-        seen: set[bytes] = set()
-        last = 0
-        for row in self._rows(partition):
-            position = int(row[1])
-            if self._company is None and position != last + 1:
-                self._report(
-                    "position-gap", "an event is missing here", row, expected=last + 1, found=position
+    def partition(self, partition: int, head: int, partitions: int) -> Iterator[None]:
+        """Check one partition, which should end at `head`; yields now and then, to show how far it is."""
+        course = Course(partition, dense=self._company is None, wanted=self._wanted)
+        yield from self._walk_with_care(course, sql.SQL("position < 1"))
+        yield from self._walk_blocks(course, head)
+        yield from self._walk_with_care(course, sql.SQL("position > {}").format(max(course.last, head, 0)))
+        self._arrived(course, partitions)
+        yield
+
+    def find_repeated_ids(self) -> None:
+        """To be called at the end: an event may be repeated in another partition."""
+        for partition, position, company_id, stream_id, event_id in self._ids.repeated(self._carefully):
+            self.violations.append(
+                Violation(
+                    kind="event-repeated",
+                    meaning="this event id occurs twice",
+                    partition=partition,
+                    position=position,
+                    company_id=company_id,
+                    stream_id=stream_id,
+                    found=str(event_id),
                 )
-            last = position
-            self._check_chain(row, chains)
-            self._check_stream(row, versions, seen)
+            )
+
+    def _walk_blocks(self, course: Course, head: int) -> Iterator[None]:
+        reached = 0
+        try:
+            # What fails below must not take the snapshot of the whole verification along.
+            with self._swiftly.transaction():
+                for first, last, block in blocks(self._swiftly, course.partition, 0, head, self._company):
+                    if block is not None and self._swift.advance(block, course):
+                        self._ids.add(block.event_ids)
+                        self.events += len(block.positions)
+                    else:
+                        within = sql.SQL("position BETWEEN {} AND {}").format(first, last)
+                        yield from self._walk_with_care(course, within)
+                    reached = last
+                    yield
+        except OperationalError:
+            raise
+        except DatabaseError:
+            # A block that cannot be made, as of texts too long for one message: the rest row by row.
+            rest = sql.SQL("position BETWEEN {} AND {}").format(reached + 1, head)
+            yield from self._walk_with_care(course, rest)
+
+    def _walk_with_care(self, course: Course, condition: sql.Composable) -> Iterator[None]:
+        for row in rows(self._carefully, course.partition, condition, self._company):
+            position = int(row[1])
+            if course.dense and position != course.last + 1:
+                self._report(
+                    "position-gap", "an event is missing here", row, expected=course.last + 1, found=position
+                )
+            course.last = position
+            self._check_chain(row, course)
+            self._check_stream(row, course)
             self._check_content(row)
+            self._ids.add(UUID(row[7].decode()).bytes)
             self.events += 1
             if not self.events % _PROGRESS_EVERY:
                 yield
-        self.last_positions[partition] = last
-        for company, link in chains.items():
+
+    def _arrived(self, course: Course, partitions: int) -> None:
+        self.last_positions[course.partition] = course.last
+        self.hashes_at.update(course.hashes_at)
+        for company, head in course.heads.items():
             company_id = UUID(company.decode())
-            self.heads[company_id] = (link.length, link.digest)
-            if partition_of(company_id, partitions) != partition:
+            self.heads[company_id] = (course.lengths[company], head)
+            if partition_of(company_id, partitions) != course.partition:
                 self.violations.append(
                     Violation(
                         kind="partition-wrong",
                         meaning="the events of this company belong to another partition",
-                        partition=partition,
+                        partition=course.partition,
                         company_id=company_id,
                         expected=str(partition_of(company_id, partitions)),
-                        found=str(partition),
+                        found=str(course.partition),
                     )
                 )
-        yield
 
-    def _rows(self, partition: int) -> Iterator[Row]:
-        """Every event as the text of its columns: COPY is the fastest way out, and text is what is hashed."""
-        columns = [
-            # Any text may stand in a reason, so a null is told from it by a first character of ours.
-            sql.SQL("CASE WHEN reason IS NULL THEN '-' ELSE '+' || reason END")
-            if name == "reason"
-            else sql.Identifier(name)
-            for name in COLUMNS
-        ]
-        query = sql.SQL(
-            "COPY (SELECT {}, encode(prev_hash, 'hex'), encode(hash, 'hex') FROM ccontrol.events "
-            "WHERE partition = {} ORDER BY position) TO STDOUT (NULL '-')"
-        ).format(sql.SQL(", ").join(columns), sql.Literal(partition))
-        # All events of one append have the same moment, so the last one translated is nearly always it.
-        moment, translated = b"", b""
-        with self._connection.cursor().copy(query) as copy:
-            for line in _lines(copy):
-                row: Row = line.split(b"\t")
-                if b"\\" in line:
-                    row = [_unescaped(text) for text in row]
-                if row[_RECORDED] != moment:
-                    moment = row[_RECORDED]
-                    translated = _iso(moment)
-                row[_RECORDED] = translated
-                for index in _NULLABLE_IDS:
-                    if row[index] == b"-":
-                        row[index] = None
-                reason = row[_REASON]
-                row[_REASON] = None if reason == b"-" else reason[1:]
-                yield row
-
-    def _check_chain(self, row: Row, chains: dict[bytes, _Link]) -> None:
+    def _check_chain(self, row: Row, course: Course) -> None:
         company = row[_COMPANY]
-        link = chains.get(company, _START)
-        stored_previous, stored = row[_PREVIOUS], row[_HASH]
-        previous = link.digest
-        if stored_previous != link.hex:
+        head = course.heads.get(company, GENESIS)
+        previous, stored = (_bytes(row[index]) for index in (_PREVIOUS, _HASH))
+        if previous != head:
             self._report(
                 "link-broken",
                 "this event does not follow on from the one before it",
                 row,
-                expected=link.hex.decode(),
-                found=stored_previous.decode(),
+                expected=head.hex(),
+                found=previous.hex(),
             )
-            # From here as if the previous hash were right: one gap is one violation, not all after it.
-            previous = bytes.fromhex(stored_previous.decode())
+        # As if the previous hash were right: one gap is one violation, not all after it.
         digest = chain_hash(previous, canonical_row(row[:_PREVIOUS]))
-        if digest.hex().encode() != stored:
+        if digest != stored:
             self._report(
                 "event-altered",
                 "this event is not what was recorded",
                 row,
-                expected=stored.decode(),
+                expected=stored.hex(),
                 found=digest.hex(),
             )
-            digest = bytes.fromhex(stored.decode())
-        length = link.length + 1
-        chains[company] = _Link(length, stored, digest)
-        lengths = self._signed.get(company)
-        if lengths is not None and length in lengths:
-            self.hashes_at[UUID(company.decode()), length] = digest
+        course.heads[company] = stored
+        length = course.lengths[company] = course.lengths.get(company, 0) + 1
+        wanted = course.wanted.get(company)
+        if wanted and wanted[-1] == length:
+            course.hashes_at[UUID(company.decode()), wanted.pop()] = stored
 
-    def _check_stream(self, row: Row, versions: dict[bytes, int], seen: set[bytes]) -> None:
-        stream, version, event_id = row[3], int(row[4]), row[7]
-        before = versions.get(stream, 0)
+    def _check_stream(self, row: Row, course: Course) -> None:
+        stream, version = row[3], int(row[4])
+        before = course.versions.get(stream, 0)
         if version != before + 1:
             self._report(
                 "version-gap",
@@ -177,10 +189,7 @@ class Walk:
                 expected=before + 1,
                 found=version,
             )
-        versions[stream] = version
-        if event_id in seen:
-            self._report("event-repeated", "this event id occurs twice", row, found=event_id.decode())
-        seen.add(event_id)
+        course.versions[stream] = version
 
     def _check_content(self, row: Row) -> None:
         topic, schema_version = row[5], int(row[6])
@@ -219,6 +228,10 @@ class Walk:
         )
 
 
+def _bytes(text: bytes) -> bytes:
+    return bytes.fromhex(text.decode())
+
+
 def _balance(data: bytes) -> dict[str, int] | None:
     """Debits less credits of a journal entry, by currency; None when it cannot be read as one."""
     balance: dict[str, int] = {}
@@ -230,24 +243,3 @@ def _balance(data: bytes) -> dict[str, int] | None:
     except (ValueError, KeyError, TypeError):
         return None
     return balance
-
-
-def _lines(copy: Copy) -> Iterator[bytes]:
-    """Whole lines. The server sends one per message, but nobody promises that."""
-    rest = b""
-    for block in copy:
-        text = rest + bytes(block)
-        *lines, rest = text.split(b"\n")
-        yield from lines
-
-
-def _iso(moment: bytes) -> bytes:
-    """`2026-11-23 10:00:00.5+00`, as COPY writes it in UTC, as it is hashed."""
-    day, _, time = moment.removesuffix(b"+00").partition(b" ")
-    seconds, _, fraction = time.partition(b".")
-    return day + b"T" + seconds + b"." + fraction.ljust(6, b"0") + b"Z"
-
-
-def _unescaped(field: bytes) -> bytes:
-    """Undo what COPY does to backslashes and control characters."""
-    return _ESCAPE.sub(lambda found: _UNESCAPED[found[1]], field)
