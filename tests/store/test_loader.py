@@ -106,3 +106,16 @@ async def test_all_who_read_together_hear_that_the_database_is_away_and_the_next
     assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 3
     database.error = None
     assert await loader.load(uuid4(), {uuid4(): 0}) == []
+
+
+async def test_whoever_asks_at_the_moment_the_last_read_ends_is_not_forgotten() -> None:
+    database = Database()
+    database.open.set()
+    loader = Loader(0, database.rows)
+
+    async def read_again_and_again() -> None:
+        for _ in range(50):
+            assert await loader.load(uuid4(), {uuid4(): 0}) == []
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(read_again_and_again() for _ in range(5)))

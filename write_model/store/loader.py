@@ -38,13 +38,16 @@ class Loader:
         self._ask = ask
         self._waiting: deque[_Wanted] = deque()
         self._reads: set[asyncio.Task[None]] = set()
+        self._reading = 0
 
     async def load(self, company_id: UUID, after: Mapping[UUID, int]) -> list[Row]:
         """The events of these streams after the versions given, each stream in order."""
         wanted = _Wanted(company_id, after, asyncio.get_running_loop().create_future())
         self._waiting.append(wanted)
-        if len(self._reads) < _READS_MAX:
-            read = asyncio.create_task(self._drain(), name=f"loader-{self._partition}")
+        if self._reading < _READS_MAX:
+            # Counted here and in the read itself, not by its end: between the two somebody may ask.
+            self._reading += 1
+            read = asyncio.create_task(self._read(), name=f"loader-{self._partition}")
             self._reads.add(read)
             read.add_done_callback(self._reads.discard)
         return await wanted.rows
@@ -52,6 +55,12 @@ class Loader:
     async def close(self) -> None:
         """Let what was asked for be answered."""
         await asyncio.gather(*self._reads)
+
+    async def _read(self) -> None:
+        try:
+            await self._drain()
+        finally:
+            self._reading -= 1
 
     async def _drain(self) -> None:
         while self._waiting:
