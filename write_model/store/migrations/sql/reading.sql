@@ -49,9 +49,12 @@ SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     PERFORM set_config('ccontrol.company', p_company::text, true);
     RETURN QUERY
-        SELECT c.* FROM ccontrol.commands c
-        WHERE c.partition = p_partition AND c.company_id = p_company AND c.actor_id = p_actor
-          AND c.idempotency_key = ANY (p_keys);
+        -- Key by key and in their order: the one index that has it finds a key without reading the others.
+        SELECT c.* FROM unnest(p_keys) AS k(key)
+        CROSS JOIN LATERAL (SELECT c.* FROM ccontrol.commands c
+                            WHERE c.partition = p_partition AND c.company_id = p_company AND c.actor_id = p_actor
+                              AND c.idempotency_key BETWEEN k.key AND k.key
+                            ORDER BY c.idempotency_key LIMIT 1) AS c;
 END
 $$;
 
