@@ -104,6 +104,9 @@ class MemoryStore:
     def fingerprint(self, company_id: UUID, text: str) -> str:
         return hashlib.sha256(f"{company_id}|{text}".encode()).hexdigest()
 
+    def webhook_secret(self, company_id: UUID, webhook_id: UUID, secret_id: UUID) -> bytes:
+        return hashlib.sha256(f"{company_id}|{webhook_id}|{secret_id}".encode()).digest()
+
 
 def recorded(event: Event, context: Context, stream: UUID, version: int, position: int) -> Recorded:
     """An event as the store would give it back."""

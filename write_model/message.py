@@ -284,7 +284,10 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What surrounds a command: who, for which company, on which day, under which key."""
+    """What surrounds a command: who, for which company, on which day, under which key.
+
+    `loopback_allowed` is so on a developer's machine: there, partners may live on the machine itself.
+    """
 
     company_id: UUID
     actor: Actor
@@ -299,6 +302,7 @@ class Context:
     reason: str | None = None
     expected_version: int | None = None
     language: str = "pt-BR"
+    loopback_allowed: bool = False
 
 
 class Recorded(NamedTuple):

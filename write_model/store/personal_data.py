@@ -100,6 +100,14 @@ class KeyRing:
         """
         return hmac.new(self._fingerprint_key(company_id), text.encode(), sha256).hexdigest()
 
+    def webhook_secret(self, company_id: UUID, webhook_id: UUID, secret_id: UUID) -> bytes:
+        """The secret with this id; stored nowhere, so nothing can be read out of a database or a backup.
+
+        Under the first root key, as fingerprints are: partners keep a secret for years.
+        """
+        company_key = self._company_key(company_id, min(self._roots))
+        return _derive(company_key, b"ccontrol/webhook/" + webhook_id.bytes + secret_id.bytes)
+
     def sealing_key(self) -> Ed25519PrivateKey:
         """The key that signs checkpoints."""
         seed = _derive(self._roots[self.newest], b"ccontrol/sealer")

@@ -162,6 +162,10 @@ class Store:
         """A keyed hash of `text` under the company's key."""
         return self._ring.fingerprint(company_id, text)
 
+    def webhook_secret(self, company_id: UUID, webhook_id: UUID, secret_id: UUID) -> bytes:
+        """The secret with this id, by which a partner knows what is ours."""
+        return self._ring.webhook_secret(company_id, webhook_id, secret_id)
+
     async def head(self, partition: int) -> int:
         """The last position of a partition."""
         ((position,),) = await self._reader.rows(_HEAD, (partition,))
