@@ -133,8 +133,7 @@ async def decide(request: HttpRequest, asked: Request, context: Context, *, is_d
         metrics.count_conflict(topic, why)
         raise
     finally:
-        metrics.commands.labels(topic, outcome).inc()
-        metrics.command_seconds.labels(topic).observe(perf_counter() - started)
+        metrics.count_command(topic, outcome, perf_counter() - started)
 
 
 def outcome_of(receipt: Receipt) -> str:

@@ -17,9 +17,10 @@ Pure Python: no framework is imported here, so facts and decisions outlive every
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from string import Formatter
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast, dataclass_transform
 from uuid import UUID, uuid5
 
@@ -138,8 +139,16 @@ def event(
 
 def sentence(fact: Event, language: str = "pt-BR") -> str:
     """Say an event in one sentence of `language` ("pt-BR" or "en")."""
-    values = {item.name: _spoken(getattr(fact, item.name), language) for item in fields(fact)}  # type: ignore[arg-type]
-    return fact.sentences[language].format_map(values)
+    template = fact.sentences[language]
+    values = {name: _spoken(getattr(fact, name), language) for name in _named_in(template)}
+    return template.format_map(values)
+
+
+@lru_cache(maxsize=2_048)
+def _named_in(template: str) -> tuple[str, ...]:
+    """The fields a template names, each once: `{price}`, `{address.city}`, `{lines[0]}`."""
+    named = (name for _, name, _, _ in Formatter().parse(template) if name is not None)
+    return tuple(dict.fromkeys(re.split(r"[.\[]", name, maxsplit=1)[0] for name in named))
 
 
 def _spoken(value: Any, language: str) -> Any:
