@@ -1,6 +1,5 @@
 """The secret of a webhook: shown by the command that made it, for a while, and to nobody else."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -15,7 +14,7 @@ BODY = {"url": "https://erp.example.com/ganchos", "topics": ["sales.*"]}
 def recorded(world: World, *, at: datetime) -> None:
     """The store in memory has one moment for everything: this is when it was."""
     for key, record in world.store.records.items():
-        world.store.records[key] = replace(record, recorded_at=at)
+        world.store.records[key] = record._replace(recorded_at=at)
 
 
 async def test_it_is_shown_and_shown_again_to_who_lost_the_answer(world: World) -> None:

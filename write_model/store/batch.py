@@ -7,7 +7,7 @@ from uuid import UUID
 
 from write_model.message import Context
 from write_model.store.append import Appended, CommandRecord, Conflicted, Decided, Submission
-from write_model.store.arrays import Bytes, Dates, Integers, Texts, Uuids
+from write_model.store.arrays import Bytes, Dates, Integers, Names, Texts, Uuids
 from write_model.store.connections import Row
 
 _PARAMETERS = 1 + 1 + 16 + 7 + 2
@@ -107,17 +107,17 @@ def record_of(command: Decided, partition: int, before: int, recorded_at: dateti
     """The record of a command whose first event follows position `before`."""
     context, length = command.context, len(command.events)
     return CommandRecord(
-        command_id=context.command_id,
-        company_id=context.company_id,
-        actor_id=context.actor.id,
-        idempotency_key=context.idempotency_key,
-        body_hash=context.body_hash,
-        topic=command.topic,
-        answer=command.answer,
-        partition=partition,
-        first_position=before + 1 if length else None,
-        last_position=before + length if length else None,
-        recorded_at=recorded_at,
+        context.command_id,
+        context.company_id,
+        context.actor.id,
+        context.idempotency_key,
+        context.body_hash,
+        command.topic,
+        command.answer,
+        partition,
+        before + 1 if length else None,
+        before + length if length else None,
+        recorded_at,
     )
 
 
@@ -125,10 +125,10 @@ class Columns:
     """The columns of the three kinds of rows, in the order of the function's parameters."""
 
     def __init__(self) -> None:
-        self.company, self.actor_kind, self.actor, self.on_behalf_of = Integers(), Texts(), Uuids(), Uuids()
+        self.company, self.actor_kind, self.actor, self.on_behalf_of = Integers(), Names(), Uuids(), Uuids()
         self.key, self.body_hash, self.command = Texts(), Bytes(), Uuids()
-        self.correlation, self.causation, self.command_topic = Uuids(), Uuids(), Texts()
-        self.channel, self.reason, self.effective_date = Texts(), Texts(), Dates()
+        self.correlation, self.causation, self.command_topic = Uuids(), Uuids(), Names()
+        self.channel, self.reason, self.effective_date = Names(), Texts(), Dates()
         self.answer, self.first, self.last = Texts(), Integers(), Integers()
         self.command_of, self.expectation, self.version, self.topic = (
             Integers(),

@@ -182,11 +182,14 @@ class Store:
 
     async def _encoded(self, partition: int, submission: Submission) -> tuple[str, ...]:
         news = [new for command in submission.commands for new in command.events]
+        personal = {kind for kind in {type(new.event) for new in news} if topics.has_personal_data(kind)}
+        if not personal:
+            return tuple([topics.encode(new.event) for new in news])
         subjects = {
-            personal.subject
+            text.subject
             for new in news
-            if topics.has_personal_data(type(new.event))
-            for personal in topics.personal_in(new.event)
+            if type(new.event) in personal
+            for text in topics.personal_in(new.event)
         }
         keys = await self._kept_keys(partition, submission.company_id, subjects) if subjects else {}
         return tuple(self._encode(submission.company_id, new.event_id, new.event, keys) for new in news)

@@ -125,12 +125,19 @@ def personal_in(fact: Event) -> list[Personal]:
 # --- values that are no builtin types -------------------------------------------------------------------
 
 
+# Looked up rather than asked after with isinstance: it is done for every quantity of every event.
+_TEXTS: dict[type[Any], Callable[[Any], str]] = {
+    Quantity: str,
+    UnitPrice: str,
+    TaxNumber: lambda tax: str(tax.number),
+}
+
+
 def _to_builtin(value: Any) -> Any:
-    if isinstance(value, Quantity | UnitPrice):
-        return str(value)
-    if isinstance(value, TaxNumber):
-        return value.number
-    raise NotStorable(f"{type(value).__name__} has no stored form")
+    text = _TEXTS.get(type(value))
+    if text is None:
+        raise NotStorable(f"{type(value).__name__} has no stored form")
+    return text(value)
 
 
 def _mark_personal(value: Any) -> Any:
