@@ -242,10 +242,14 @@ class State:
     """What a stream amounts to. Made empty, then folded with `apply`, one event at a time, in order.
 
     `kind` names the family of streams (`sales.sale`); it enters every stream id, so it is storage.
+
+    A kind whose streams grow without end declares a `snapshot_version` and the types of its slots: then its
+    states are kept now and then, and `apply` goes on from there. Raise it whenever `apply` or a slot changes.
     """
 
     __slots__ = ()
     kind: ClassVar[str]
+    snapshot_version: ClassVar[int] = 0
 
     def apply(self, fact: Any) -> None:
         """Fold one event. Never refuses: what is recorded has happened."""

@@ -97,6 +97,16 @@ def require_known(topic: str, schema_version: int) -> type[Event]:
     return kind
 
 
+def encode_plain(value: Any) -> str:
+    """The canonical text of values that are no event, and hold no personal data."""
+    return _ENCODER.encode(value).decode()
+
+
+def decode_plain(value: Any, kind: Any) -> Any:
+    """What `encode_plain` wrote, read as JSON, as the type it was."""
+    return msgspec.convert(value, kind, dec_hook=_from_builtin)
+
+
 def subjects_in(text: str) -> Iterator[UUID]:
     """The people whose sealed texts stand in a stored event."""
     for sealed in _sealed_parts(msgspec.json.decode(text)):
