@@ -1,9 +1,15 @@
-"""Tells those who wait that checkpoints have moved."""
+"""Tells those who wait which checkpoints have moved, and where to: so that they need not ask."""
 
 import asyncio
+import json
+from collections.abc import Mapping, Sequence
 
 from projections.bookkeeping import CHECKPOINTS_CHANNEL, EVERY_PARTITION
 from projections.connections import Connection, connect, is_transient, stop_if_cancelled
+from projections.lane import Follower
+
+# PostgreSQL takes less than 8000.
+_PAYLOAD_BYTES_MAX = 7_900
 
 
 class Announcer:
@@ -15,12 +21,14 @@ class Announcer:
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
-        self._moved: set[int] = set()
+        self._moved: dict[int, dict[str, tuple[int, int]]] = {}
         self._wake = asyncio.Event()
 
-    def moved(self, partition: int) -> None:
-        """Checkpoints of this partition have been committed."""
-        self._moved.add(partition)
+    def moved(self, followers: Sequence[Follower]) -> None:
+        """The checkpoints of these followers of one partition have been committed where they are now."""
+        moved = self._moved.setdefault(followers[0].partition, {})
+        for follower in followers:
+            moved[follower.name] = (follower.generation, follower.position)
         self._wake.set()
 
     async def run(self) -> None:
@@ -32,13 +40,21 @@ class Announcer:
                         stop_if_cancelled()
                         await self._wake.wait()
                         self._wake.clear()
-                        moved, self._moved = self._moved, set()
-                        await _notify(connection, ",".join(str(partition) for partition in sorted(moved)))
+                        moved, self._moved = self._moved, {}
+                        await _notify(connection, _said(moved))
             except Exception as error:
                 stop_if_cancelled()
                 if not is_transient(error):
                     raise
                 await asyncio.sleep(0.5)
+
+
+def _said(moved: Mapping[int, Mapping[str, tuple[int, int]]]) -> str:
+    """Who has moved where; only the partitions where that is too much for one notification."""
+    whole = json.dumps({"at": moved}, separators=(",", ":"))
+    if len(whole) <= _PAYLOAD_BYTES_MAX:
+        return whole
+    return json.dumps({"at": {partition: {} for partition in moved}})
 
 
 async def announce_everything(connection: Connection) -> None:

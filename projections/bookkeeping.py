@@ -16,7 +16,9 @@ import psycopg
 from projections.connections import plain_url
 
 CHECKPOINTS_CHANNEL = "ccontrol_checkpoints"
-"""Payload: the partitions whose checkpoints moved, with commas between them, or EVERY_PARTITION."""
+"""Payload: `{"at": {partition: {projection: [generation, position]}}}`, or EVERY_PARTITION.
+
+A partition without projections in it: some have moved there, ask which."""
 
 EVERY_PARTITION = "*"
 """Payload after a promotion, pause, failure or resume: forget everything that was remembered."""

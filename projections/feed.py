@@ -41,7 +41,7 @@ class Feed:
         failures: Failures,
         *,
         look: Callable[[Roster | None], Awaitable[Roster]],
-        moved: Callable[[int], None],
+        moved: Callable[[Sequence[Follower]], None],
     ) -> None:
         self._lane = lane
         self._log = log
@@ -112,6 +112,8 @@ class Feed:
         elif not count:
             await self._lane.verify(leaders)
             await self._log.wait(self._partition, front, _IDLE_SECONDS)
+            # What comes in this moment is folded together: a page costs far more than an event of it.
+            await asyncio.sleep(self._lane.gather_seconds)
 
     async def _follow_roster(self) -> None:
         """After a change (pause, resume, promotion, failure) find out anew who follows, and from where."""
@@ -168,7 +170,7 @@ class Feed:
             if is_transient(error):
                 raise
             return False
-        self._moved(self._partition)
+        self._moved(followers)
         seconds = time.perf_counter() - begun
         for follower in followers:
             metrics.BATCH_SECONDS.labels(follower.name).observe(seconds)
@@ -193,7 +195,7 @@ class Feed:
 
     async def _pass_over(self, followers: Sequence[Follower], last: Recorded, at_head: bool) -> None:
         await self._lane.advance(followers, last.position, last.recorded_at, at_head=at_head)
-        self._moved(self._partition)
+        self._moved(followers)
 
     async def _complete(self, followers: Sequence[Follower]) -> None:
         """At the head without an event: what has been built apart is complete, too."""
@@ -212,7 +214,7 @@ class Feed:
         metrics.BATCH_SECONDS.labels(follower.name).observe(time.perf_counter() - begun)
         if follower.position > before:
             metrics.EVENTS.labels(follower.name, "folded").inc(follower.position - before)
-            self._moved(self._partition)
+            self._moved([follower])
 
     async def _insist(self, follower: Follower, refused: EventRefused) -> None:
         """Try the event a few times more, then stop at it."""

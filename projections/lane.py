@@ -58,6 +58,9 @@ class Follower:
 class Lane(Protocol):
     """Where folded events go."""
 
+    gather_seconds: float
+    """How long the first new event may wait for the next ones."""
+
     async def locate(self, followers: Sequence[Follower], head: int) -> None:
         """Set the positions of followers of one partition to those of their stored checkpoints."""
         ...

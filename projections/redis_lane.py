@@ -111,6 +111,9 @@ class ViewRefused(Exception):
 class RedisLane:
     """Applies pages to Redis, and copies the checkpoints to SQL for those who watch."""
 
+    # Nobody waits for a view: a reader with a token that is newer is answered by the SQL twin.
+    gather_seconds = 0.02
+
     def __init__(self, client: "Redis", pool: AsyncConnectionPool[Connection], epoch: int) -> None:
         self._client = client
         self._pool = pool

@@ -43,6 +43,9 @@ def shapes_of(projection: SqlProjection) -> Mapping[Table, TableShape]:
 class SqlLane:
     """Applies pages through a pool of connections, or through one connection inside its transaction."""
 
+    # Readers wait for these rows.
+    gather_seconds = 0.002
+
     def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
         self._pool = pool
 

@@ -187,5 +187,6 @@ class Worker:
             fence,
             self._failures,
             look=self._look,
-            moved=self._announcer.moved,
+            # Those of Redis lag behind what Redis shows, and nobody waits for them.
+            moved=self._announcer.moved if fence.lane == "sql" else lambda followers: None,
         ).run()

@@ -1,11 +1,12 @@
 """Read your own writes: wait until projections have folded what the reader already knows of.
 
 A checkpoint is a completed prefix, so it only has to reach the position of the reader's token. Checkpoints
-are remembered in memory, so usually nothing is asked at all. Who has to wait is woken by a notification, and
-looks every 20 ms in case one was lost.
+are remembered in memory, and moved on by notifications that say where they are now, so usually the database
+is not asked at all. Who waits looks for himself every 50 ms, in case a notification was lost.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,8 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _CHANNEL = "ccontrol_checkpoints"
 _EVERY_PARTITION = "*"
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.05
 _RECONNECT_SECONDS = 0.5
+# Less is no wait: nothing was asked and nobody heard.
+_FAST_SECONDS_MAX = 0.0005
 
 _WAITS = Histogram(
     "ccontrol_consistency_wait_seconds",
@@ -33,7 +36,7 @@ _WAITS = Histogram(
 )
 
 _CHECKPOINTS = """
-SELECT p.name, c.position,
+SELECT p.name, p.generation, c.position,
         CASE WHEN p.paused THEN 'paused'
              WHEN EXISTS (SELECT FROM read.failures f WHERE f.projection = p.name
                              AND f.partition = c.partition AND f.resolved_at IS NULL) THEN 'failed'
@@ -58,6 +61,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class _Checkpoint:
+    generation: int
     position: int
     state: str
 
@@ -72,7 +76,10 @@ class Freshnesses:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._known: dict[int, dict[str, _Checkpoint]] = {}
+        # By partition: what happens when somebody moves on there; what the notifications said.
         self._moved: dict[int, asyncio.Event] = {}
+        self._said: dict[int, dict[str, tuple[int, int]]] = {}
+        self._forgotten = 0
         self._listening: asyncio.Task[None] | None = None
         self._looking: dict[int, asyncio.Task[dict[str, _Checkpoint]]] = {}
 
@@ -91,26 +98,31 @@ class Freshnesses:
         self, projections: Sequence[str], partition: int, position: int, *, timeout_seconds: float = 1.0
     ) -> Freshness:
         """Return when all are at `position`, when one of them is stopped short of it, or when time is up."""
-        begun = time.monotonic()
-        found = self._judge(self._known.get(partition, {}), projections, position)
-        if found is not None and found.fresh:
-            _WAITS.labels("fast").observe(0.0)
-            return found
+        begun = looked_at = time.monotonic()
         deadline = begun + timeout_seconds
+        must_look = False
         while True:
             moved = self._moved.setdefault(partition, asyncio.Event())
-            moved.clear()
-            found = self._judge(await self._look(partition), projections, position)
+            found, looked = self._judge(self._known.get(partition, {}), projections, position), False
+            # "Behind" is believed for the moment: who has just written is told when it is so no more.
+            if found is None or found.state == "stopped" or must_look:
+                found, looked = self._judge(await self._look(partition), projections, position), True
             if found is None:
                 raise UnknownProjections(", ".join(projections))
-            remaining = deadline - time.monotonic()
-            if found.fresh or found.state == "stopped" or remaining <= 0:
-                outcome = {"fresh": "waited", "stopped": "stopped", "behind": "timeout"}[found.state]
-                _WAITS.labels(outcome).observe(time.monotonic() - begun)
+            now = time.monotonic()
+            if found.fresh or (looked and (found.state == "stopped" or now >= deadline)):
+                self._observe(found, now - begun)
                 return found
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(_POLL_SECONDS, remaining)):
-                    await moved.wait()
+            looked_at = now if looked else looked_at
+            look_at = min(looked_at + _POLL_SECONDS, deadline)
+            await _happens(moved, look_at - now)
+            must_look = time.monotonic() >= look_at
+
+    def _observe(self, found: Freshness, seconds: float) -> None:
+        outcome = {"fresh": "waited", "stopped": "stopped", "behind": "timeout"}[found.state]
+        if found.fresh and seconds < _FAST_SECONDS_MAX:
+            outcome = "fast"
+        _WAITS.labels(outcome).observe(seconds)
 
     def _judge(
         self, known: Mapping[str, _Checkpoint], projections: Sequence[str], position: int
@@ -136,23 +148,28 @@ class Freshnesses:
         return await asyncio.shield(task)
 
     async def _ask(self, partition: int) -> dict[str, _Checkpoint]:
+        forgotten = self._forgotten
         async with self._engine.connect() as connection:
             rows = (await connection.execute(text(_CHECKPOINTS), {"partition": partition})).all()
-        self._known[partition] = {name: _Checkpoint(position, state) for name, position, state in rows}
-        return self._known[partition]
+        found = {name: _Checkpoint(*checkpoint) for name, *checkpoint in rows}
+        if forgotten == self._forgotten:
+            self._known[partition] = found
+            # What was said while the question was on its way may be later than the answer.
+            self._raise(partition)
+        return found
 
     async def _listen(self) -> None:
         url = make_url(self._engine.url).set(drivername="postgresql").render_as_string(hide_password=False)
         while True:
             # What was missed while nobody listened is forgotten rather than trusted.
-            self._known.clear()
+            self._forget()
             try:
                 connection = await psycopg.AsyncConnection.connect(
                     url, autocommit=True, application_name="ccontrol-freshness", connect_timeout=5
                 )
                 async with connection:
                     await connection.execute(f"LISTEN {_CHANNEL}")
-                    self._known.clear()
+                    self._forget()
                     async for notification in connection.notifies():
                         self._hear(notification.payload)
             except (psycopg.Error, OSError, SQLAlchemyError):
@@ -161,13 +178,44 @@ class Freshnesses:
 
     def _hear(self, payload: str) -> None:
         if payload == _EVERY_PARTITION:
-            self._known.clear()
-            partitions = list(self._moved)
-        else:
-            partitions = [int(partition) for partition in payload.split(",") if partition]
-        for partition in partitions:
-            if partition in self._moved:
-                self._moved[partition].set()
+            self._forget()
+            return
+        for number, checkpoints in json.loads(payload)["at"].items():
+            partition = int(number)
+            if checkpoints:
+                self._said.setdefault(partition, {}).update(checkpoints)
+                self._raise(partition)
+            else:
+                self._known.pop(partition, None)
+            self._wake(partition)
+
+    def _raise(self, partition: int) -> None:
+        """Move what is remembered on to what was said. Of another generation than is served, nothing."""
+        known = self._known.get(partition, {})
+        for name, (generation, position) in self._said.get(partition, {}).items():
+            before = known.get(name)
+            if before is not None and before.generation == generation and before.position < position:
+                known[name] = _Checkpoint(generation, position, before.state)
+
+    def _wake(self, partition: int) -> None:
+        moved = self._moved.pop(partition, None)
+        if moved is not None:
+            moved.set()
+
+    def _forget(self) -> None:
+        """Trust nothing that was remembered, nor an answer that is on its way."""
+        self._forgotten += 1
+        self._known.clear()
+        self._said.clear()
+        for partition in list(self._moved):
+            self._wake(partition)
+
+
+async def _happens(event: asyncio.Event, timeout_seconds: float) -> None:
+    """Return when it does, or when the time is up."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_seconds):
+            await event.wait()
 
 
 @dataclass(frozen=True, slots=True)

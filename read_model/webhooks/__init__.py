@@ -1,1 +1,0 @@
-"""Webhooks, and what was told to them."""
