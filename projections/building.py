@@ -9,7 +9,7 @@ from projections import metrics
 from projections.backoff import Backoff
 from projections.connections import is_transient, stop_if_cancelled
 from projections.fold import Folder
-from projections.lane import EventRefused, Follower, Lane, apply_or_blame
+from projections.lane import CheckpointMoved, EventRefused, Follower, Lane, apply_or_blame
 from projections.pages import EventLog, LogUnreadable, Pages
 
 BUILD_EVENTS = 4000
@@ -59,7 +59,9 @@ class Build:
         on_progress: OnProgress | None,
     ) -> None:
         self.name = folder.projection.name
+        self.projection = folder.projection
         self.generation = generation
+        self.skips = skips
         self.followers = {
             partition: Follower(
                 folder, generation, partition, None, skipped=skips.get((self.name, partition), ())
@@ -110,6 +112,12 @@ class Build:
             await asyncio.gather(*tasks, return_exceptions=True)
         self._report(phase, force=True)
 
+    def moved(self, positions: Mapping[int, int], phase: str) -> None:
+        """Somebody else has folded on for us."""
+        for partition, position in positions.items():
+            self.followers[partition].position = position
+        self._report(phase)
+
     async def _fold_partition(
         self, follower: Follower, target: int, gate: asyncio.Semaphore, phase: str
     ) -> None:
@@ -125,7 +133,8 @@ class Build:
                         self._report(phase)
                     except Exception as error:
                         stop_if_cancelled()
-                        if not is_transient(error):
+                        # An earlier attempt that was killed may have committed its last page just now.
+                        if not (is_transient(error) or isinstance(error, CheckpointMoved)):
                             raise
                         await asyncio.sleep(backoff.failed())
                         await self._lane.locate([follower], await self._log.head(follower.partition))

@@ -10,7 +10,7 @@
 Every page commits with its checkpoint, so what is interrupted goes on where it stopped.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +22,7 @@ from projections.building import BUILD_EVENTS, Build, OnProgress
 from projections.catalogue import PROJECTIONS
 from projections.comparison import Comparison, Side, compare_table
 from projections.connections import Connection, connect, open_pool
+from projections.crew import Crew, OpenLog, Share, shared_out
 from projections.generations import create_indexes, create_tables, tables_of
 from projections.lane import Lane
 from projections.pages import EventLog
@@ -33,6 +34,8 @@ from projections.roster import REBUILD_LOCK, Catalogue, read_skips, record_gener
 from projections.sql_lane import SqlLane, apply_through
 
 _FOLLOW_ROUNDS = 1000
+# A process needs a second to start.
+_HELPED_FROM_EVENTS = 20_000
 # Few enough to be folded while readers wait for the switch.
 _LAST_EVENTS = 200
 
@@ -72,7 +75,9 @@ class Workshop:
         redis: "Redis",
         log: EventLog,
         catalogue: Catalogue,
+        crew: Crew | None = None,
     ) -> None:
+        self._crew = crew
         self._database_url = database_url
         self._log = log
         self.catalogue = catalogue
@@ -188,15 +193,25 @@ class Workshop:
         """Up to, and never beyond, what is served: only then can both be held at one position."""
         for _ in range(_FOLLOW_ROUNDS):
             targets = await live_positions(connection, build.name)
-            await build.fold_to(targets, jobs=jobs, phase="build")
+            await self._fold_to(build, targets, jobs, "build")
             if build.behind(await live_positions(connection, build.name)) < BUILD_EVENTS:
                 return
 
     async def _follow(self, build: Build, jobs: int) -> None:
         for _ in range(_FOLLOW_ROUNDS):
-            await build.fold_to(await self._log.heads(), jobs=jobs, phase="follow")
+            await self._fold_to(build, await self._log.heads(), jobs, "follow")
             if build.behind(await self._log.heads()) < _LAST_EVENTS:
                 return
+
+    async def _fold_to(self, build: Build, targets: Mapping[int, int], jobs: int, phase: str) -> None:
+        """In processes of their own where that is worth starting them."""
+        if self._crew is not None and jobs > 1 and build.behind(targets) >= _HELPED_FROM_EVENTS:
+            shares = [
+                Share(type(build.projection), build.generation, build.skips, share)
+                for share in shared_out(build.positions, targets, jobs)
+            ]
+            await self._crew.fold(shares, lambda positions: build.moved(positions, phase))
+        await build.fold_to(targets, jobs=jobs, phase=phase)
 
     async def _index(
         self, connection: Connection, kind: type[AnyProjection], build: Build, record: Generation
@@ -308,12 +323,14 @@ async def open_workshop(
     *,
     projections: Sequence[type[AnyProjection]] = PROJECTIONS,
     connections: int = 4,
+    open_log: OpenLog | None = None,
 ) -> AsyncIterator[Workshop]:
-    """A workshop with connections of its own."""
+    """A workshop with connections of its own. With a picklable `open_log`, jobs are processes."""
     client: Redis = Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
     try:
         async with open_pool(database_url, size=connections, name="rebuild") as pool:
-            yield Workshop(database_url, pool, client, log, Catalogue(projections))
+            crew = Crew(open_log, database_url, redis_url) if open_log is not None else None
+            yield Workshop(database_url, pool, client, log, Catalogue(projections), crew)
     finally:
         await client.aclose()
 

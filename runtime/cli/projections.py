@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -282,7 +283,9 @@ async def _workshop() -> "AsyncIterator[Workshop]":
     settings = instance.settings()
     async with (
         _open_log(settings) as log,
-        open_workshop(settings.database_url, settings.redis_url, log) as workshop,
+        open_workshop(
+            settings.database_url, settings.redis_url, log, open_log=partial(_open_log, settings)
+        ) as workshop,
     ):
         yield workshop
 
