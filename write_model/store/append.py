@@ -10,7 +10,6 @@ A `Submission` is all or nothing; its verdict is one of three:
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from write_model.message import Context, Event
@@ -48,11 +47,9 @@ class Submission:
     expectations: Mapping[UUID, int]
 
 
-class CommandRecord(NamedTuple):
-    """A command as it was recorded; the positions are None when it changed nothing.
-
-    A tuple, because one is made for every command.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRecord:
+    """A command as it was recorded; the positions are None when it changed nothing."""
 
     command_id: UUID
     company_id: UUID

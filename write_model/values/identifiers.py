@@ -27,8 +27,6 @@ BankAccountId = NewType("BankAccountId", UUID)
 JournalEntryId = NewType("JournalEntryId", UUID)
 CommandId = NewType("CommandId", UUID)
 EventId = NewType("EventId", UUID)
-WebhookId = NewType("WebhookId", UUID)
-WebhookDeliveryId = NewType("WebhookDeliveryId", UUID)
 
 PREFIXES: Final[Mapping[object, str]] = MappingProxyType(
     {
@@ -45,8 +43,6 @@ PREFIXES: Final[Mapping[object, str]] = MappingProxyType(
         JournalEntryId: "led",
         CommandId: "cmd",
         EventId: "evt",
-        WebhookId: "whk",
-        WebhookDeliveryId: "whd",
     }
 )
 """The prefix of each kind of identifier."""

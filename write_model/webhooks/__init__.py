@@ -1,1 +1,0 @@
-"""Webhooks: addresses of partners that are told what happens."""
