@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 
 import uvicorn
+import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -31,7 +32,7 @@ from runtime.wiring import SystemIds, open_store, system_clock
 def main(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; requests that are being answered are answered."""
     configure_logs()
-    asyncio.run(_serve(settings))
+    uvloop.run(_serve(settings))
     return 0
 
 

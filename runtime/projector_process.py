@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -27,7 +28,7 @@ def main(settings: Settings) -> int:
     configure_logs()
     collect_seldom()
     with suppress(asyncio.CancelledError):
-        asyncio.run(_fold(settings))
+        uvloop.run(_fold(settings))
     return 0
 
 
