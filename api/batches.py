@@ -19,6 +19,7 @@ from api.forms import Form, Request
 from api.language import language_of
 from api.memberships import Directory
 from api.problems import Problem, field_error
+from api.webhook_secrets import fresh_secret
 from api.wire import STRICT
 from write_model.dispatch import Receipt, Refused
 from write_model.message import COMMANDS, Context
@@ -174,7 +175,8 @@ def _answer(request: HttpRequest, desk: Desk, atomic: bool, results: Sequence[Re
         answer = answer_body(result, known)
         headers = answer_headers(result, answer, desk.caller.company_id, desk.services)
         token = max(token, headers["Consistency-Token"])
-        entries.append({"status": status_of(result), "replayed": result.replayed, **answer})
+        secret = fresh_secret(result, desk.caller.company_id, desk.services)
+        entries.append({"status": status_of(result), "replayed": result.replayed, **answer, **secret})
     all_accepted = all(entry["status"] < 300 for entry in entries)
     headers = {"Consistency-Token": token} if token else {}
     return JsonAnswer({"atomic": atomic, "results": entries}, 200 if all_accepted else 207, headers)

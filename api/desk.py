@@ -21,6 +21,7 @@ from api.forms import Form, Request
 from api.memberships import Directory
 from api.problems import Problem, problem_of
 from api.services import Ids, Services, services_of
+from api.webhook_secrets import secret_in
 from write_model.dispatch import Contended, KeyReused, NotAttempted, Receipt, VersionMismatch
 from write_model.dispatch.outcome import CommandError
 from write_model.message import Actor, Context, Invalid, Refusal
@@ -57,6 +58,7 @@ class Desk:
             reason=asked.reason,
             expected_version=expected_version,
             language=self.caller.language,
+            loopback_allowed=self.services.loopback_allowed,
         )
 
 
@@ -105,7 +107,7 @@ async def hand_in(request: HttpRequest, caller: Caller, handed: Handed, envelope
     directory: Directory = request.app.state.directory
     await directory.follow(services.store, asked.command, receipt, caller.user_id)
     link = await reverse_target(receipt, asked.command.stream_key(), company_id, services)
-    answer = answer_body(receipt, link)
+    answer = answer_body(receipt, link) | await secret_in(receipt, company_id, services)
     headers = answer_headers(receipt, answer, company_id, services)
     if envelope.wants_minimal and not receipt.dry_run:
         return Response(status_code=204, headers=headers | {"Preference-Applied": "return=minimal"})
@@ -131,8 +133,7 @@ async def decide(request: HttpRequest, asked: Request, context: Context, *, is_d
         metrics.count_conflict(topic, why)
         raise
     finally:
-        metrics.commands.labels(topic, outcome).inc()
-        metrics.command_seconds.labels(topic).observe(perf_counter() - started)
+        metrics.count_command(topic, outcome, perf_counter() - started)
 
 
 def outcome_of(receipt: Receipt) -> str:

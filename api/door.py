@@ -11,9 +11,9 @@ from time import perf_counter
 from typing import Any
 from uuid import UUID
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.headers import IndexedHeaders
 from api.language import preferred
 from api.metrics import Metrics
 from api.problems import Problem, ProblemResponse
@@ -28,15 +28,13 @@ _BATCH_PATH = "/v1/commands"
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,100}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-_UNLESS_SAID = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-}
-_HSTS = "max-age=31536000"
+# As they go over the wire: in lower case, which is how everything inside has them.
+_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_UNLESS_SAID = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_OVER_TLS = ((b"strict-transport-security", b"max-age=31536000"),)
 
 
 class Door:
@@ -80,13 +78,13 @@ class _Visit:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, new_id: Callable[[], UUID]) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self.headers = Headers(scope=scope)
+        self.headers = IndexedHeaders(scope)
         self.status = 0
         self._left = BATCH_BYTES_MAX if scope["path"] == _BATCH_PATH else BODY_BYTES_MAX
         given = self.headers.get("request-id")
         own, self.shown_id = _request_id(given, new_id)
         state: dict[str, Any] = scope.setdefault("state", {})
-        state["request_uuid"], state["request_id"] = own, self.shown_id
+        state["request_uuid"], state["request_id"], state["headers"] = own, self.shown_id, self.headers
 
     def refuse_declared_size(self) -> None:
         """413 before reading anything, when the client says how much it will send."""
@@ -107,15 +105,15 @@ class _Visit:
         """The answer, with the headers every answer has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message.setdefault("headers", [])
-            headers = MutableHeaders(raw=message["headers"])
-            headers["Request-Id"] = self.shown_id
-            for name, value in _HEADERS.items():
-                headers[name] = value
-            for name, value in _UNLESS_SAID.items():
-                headers.setdefault(name, value)
-            if self._scope["scheme"] == "https":
-                headers["Strict-Transport-Security"] = _HSTS
+            given = message.get("headers", ())
+            said = {name for name, _ in given}
+            message["headers"] = [
+                *given,
+                (b"request-id", self.shown_id.encode("latin-1")),
+                *_ALWAYS,
+                *(header for header in _UNLESS_SAID if header[0] not in said),
+                *(_OVER_TLS if self._scope["scheme"] == "https" else ()),
+            ]
         await self._send(message)
 
     async def answer(self, problem: Problem) -> None:

@@ -4,11 +4,22 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.failures import ANSWERABLE, answer
+
+
+class DoorRequest(Request):
+    """A request whose headers the door has looked at already."""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers, indexed."""
+        found: Headers = self.scope["state"]["headers"]
+        return found
 
 
 class DoorRoute(APIRoute):
@@ -24,7 +35,7 @@ class DoorRoute(APIRoute):
         self.app = self._serve
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
+        request = DoorRequest(scope, receive, send)
         try:
             response = await self._endpoint(request)
         except ANSWERABLE as error:

@@ -44,6 +44,8 @@ _BY_NAME: dict[str, Any] = {
     "ledger_account": "1.1.1.02",
     "external_ref": "ERP-1042",
     "description": "Frete",
+    "url": "https://erp.boavista.example/ganchos",
+    "topics": "sales.*",
 }
 
 

@@ -64,6 +64,8 @@ BankAccountKey = Annotated[UUID, Identifier("bnk")]
 EntryKey = Annotated[UUID, Identifier("led")]
 EventKey = Annotated[UUID, Identifier("evt")]
 CommandKey = Annotated[UUID, Identifier("cmd")]
+WebhookKey = Annotated[UUID, Identifier("whk")]
+WebhookDeliveryKey = Annotated[UUID, Identifier("whd")]
 
 Text = Annotated[str, Query(min_length=1, max_length=TEXT_MAX, pattern=r"^[^\x00]*$")]
 """Text a row is compared with."""

@@ -11,7 +11,6 @@ import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from uuid import UUID
 
 from starlette.requests import Request
@@ -49,7 +48,7 @@ def read_token(text: str, company_id: UUID, secret: bytes) -> tuple[int, int]:
 
 
 def _mac(body: str, company_id: UUID, secret: bytes) -> str:
-    return hmac.digest(secret, b"token\0" + company_id.bytes + body.encode(), sha256)[:8].hex()
+    return hmac.digest(secret, b"token\0" + company_id.bytes + body.encode(), "sha256")[:8].hex()
 
 
 def _base32(number: int, width: int) -> str:

@@ -14,6 +14,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._timers: dict[tuple[str, str, int], Histogram] = {}
+        self._commands: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._events: dict[str, Counter] = {}
         self.requests = Histogram(
             "http_server_request_duration_seconds",
             "How long requests took.",
@@ -57,13 +59,26 @@ class Metrics:
             found = self._timers[key] = self.requests.labels(*key)
         return found
 
+    def count_command(self, topic: str, outcome: str, seconds: float) -> None:
+        """A command that was handed in, and how long it took."""
+        found = self._commands.get((topic, outcome))
+        if found is None:
+            made = self.commands.labels(topic, outcome), self.command_seconds.labels(topic)
+            found = self._commands[topic, outcome] = made
+        counter, timer = found
+        counter.inc()
+        timer.observe(seconds)
+
     def count_events(self, receipt: Receipt) -> None:
         """What a command recorded; a replayed one recorded nothing."""
         if receipt.replayed:
             self.replays.inc()
             return
         for event in receipt.events:
-            self.events.labels(event.topic).inc()
+            counter = self._events.get(event.topic)
+            if counter is None:
+                counter = self._events[event.topic] = self.events.labels(event.topic)
+            counter.inc()
 
     def count_conflict(self, topic: str, error: Exception) -> None:
         """A command that lost against another one."""

@@ -53,7 +53,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "accountant": _ACCOUNTANT,
     "auditor": ("*.read",),
     "ops": ("ops.*", "audit.read", "companies.read"),
-    "admin": (*_MANAGER, "companies.*", "users.*", "ops.read", "audit.read"),
+    "admin": (*_MANAGER, "companies.*", "users.*", "ops.read", "audit.read", "webhooks.*"),
     "owner": ("*",),
     "integrator": (
         "catalog.*",
@@ -66,6 +66,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "settlement.settle",
         "settlement.read",
         "treasury.read",
+        "webhooks.*",
     ),
 }
 """The roles and what each may; `*` stands for anything."""

@@ -34,6 +34,7 @@ class Services:
     `views` are the Redis views of the read model and `redis` the client; without them the doors work too.
     `token_keys` sign access tokens: the first signs, all verify. `door_secret` keys the consistency tokens
     and the cursors, so it is the same in every process of an installation.
+    `loopback_allowed` is for development: webhooks may then live on this very machine.
     """
 
     store: "Store"
@@ -47,6 +48,7 @@ class Services:
     ids: Ids
     views: "Views | None" = None
     redis: Any | None = None
+    loopback_allowed: bool = False
 
 
 def services_of(connection: HTTPConnection) -> Services:

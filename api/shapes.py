@@ -111,6 +111,7 @@ class CommandAnswer(Shape):
     reverse: LinkShape | None = None
     warnings: list[str]
     dry_run: bool | None = None
+    secret: str | None = Field(None, description="Of a webhook; shown by the commands that make one.")
 
 
 class FieldErrorShape(Shape):

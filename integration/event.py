@@ -34,6 +34,7 @@ from write_model.values.identifiers import (
     ReceivableId,
     SaleId,
     SettlementId,
+    WebhookId,
     decode,
     encode,
 )
@@ -50,6 +51,7 @@ PLACES: Final[dict[object, tuple[str, str]]] = {
     SettlementId: ("settlement", "/v1/settlements/"),
     BankAccountId: ("bank_account", "/v1/bank-accounts/"),
     JournalEntryId: ("journal_entry", "/v1/ledger/entries/"),
+    WebhookId: ("webhook", "/v1/webhooks/"),
 }
 """What can be looked at, and where. Identifiers of other kinds are not linked."""
 

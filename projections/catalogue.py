@@ -16,6 +16,7 @@ from projections.settlement.settlements import SettlementSettlements
 from projections.stock.levels import StockLevels
 from projections.treasury.bank_accounts import TreasuryBankAccounts, TreasuryBankBalances
 from projections.treasury.statement import TreasuryStatement
+from projections.webhooks.endpoints import WebhooksEndpoints
 
 PROJECTIONS: tuple[type[AnyProjection], ...] = (
     AuditEvents,
@@ -35,4 +36,5 @@ PROJECTIONS: tuple[type[AnyProjection], ...] = (
     TreasuryBankAccounts,
     TreasuryBankBalances,
     TreasuryStatement,
+    WebhooksEndpoints,
 )

@@ -23,6 +23,8 @@ BankAccountId = Annotated[UUID, Names("bnk")]
 EntryId = Annotated[UUID, Names("led")]
 EventId = Annotated[UUID, Names("evt")]
 CommandId = Annotated[UUID, Names("cmd")]
+WebhookId = Annotated[UUID, Names("whk")]
+WebhookDeliveryId = Annotated[UUID, Names("whd")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
 """The projector process: keeps the read models up to date, and signs the heads of the chains."""
 
 import asyncio
-import json
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import uvloop
@@ -12,15 +11,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from projections import bookkeeping, worker
 from projections.long_lived import collect_seldom
+from runtime.blobs import Blobs
 from runtime.logs import configure_logs
 from runtime.settings import Settings
 from runtime.wiring import system_clock
+from write_model.store.keeper import Keeper
 from write_model.store.log import Log
 from write_model.store.personal_data import KeyRing
-from write_model.store.sealer import Checkpoint, Sealer
-
-HEADS = "checkpoints.jsonl"
-"""Signed heads in the state folder: outside the database, so that rewriting the database is noticed."""
+from write_model.store.sealer import Sealer
 
 
 def main(settings: Settings) -> int:
@@ -52,29 +50,8 @@ async def _fold(settings: Settings) -> None:
     if not isinstance(key, Ed25519PrivateKey):
         raise TypeError(f"{settings.checkpoints_key} is not an Ed25519 key")
     sealer = Sealer(settings.database_url, key, system_clock)
+    blobs = Blobs.open(settings.blob_url, settings.state)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(worker.run(settings.database_url, settings.redis_url, lambda: open_log(settings)))
-        tasks.create_task(sealer.run(lambda heads: _keep(settings, heads)))
-
-
-async def _keep(settings: Settings, heads: Sequence[Checkpoint]) -> None:
-    """Add signed heads to the file; one line each, hashes and keys in hex."""
-    lines = [
-        json.dumps(
-            {
-                "company_id": str(head.company_id),
-                "length": head.length,
-                "hash": head.hash.hex(),
-                "signed_at": head.signed_at.isoformat(),
-                "key_id": head.key_id,
-                "signature": head.signature.hex(),
-            }
-        )
-        for head in heads
-    ]
-    await asyncio.to_thread(_append, settings, lines)
-
-
-def _append(settings: Settings, lines: Sequence[str]) -> None:
-    with (settings.state / HEADS).open("a") as file:
-        file.write("".join(f"{line}\n" for line in lines))
+        tasks.create_task(sealer.run())
+        tasks.create_task(Keeper(settings.database_url, blobs.put).run())

@@ -18,6 +18,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, validation_alias="CCONTROL_PORT")
     keys: Path | None = Field(default=None, validation_alias="CCONTROL_KEYS")
     """The folder of the secret keys; `keys` in the state folder unless said otherwise."""
+    blob_url: str | None = Field(default=None, validation_alias="BLOB_URL")
+    """Where signed heads are kept outside the database; `blobs` in the state folder unless said otherwise."""
 
     @property
     def root_key(self) -> Path:

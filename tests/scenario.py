@@ -84,6 +84,14 @@ class MemoryStore:
     async def read_streams(self, company_id: UUID, streams: Sequence[UUID]) -> dict[UUID, list[Recorded]]:
         return await self.read_on(company_id, dict.fromkeys(streams, 0))
 
+    async def read_snapshots(
+        self, company_id: UUID, kinds: Mapping[UUID, type[State]]
+    ) -> dict[UUID, tuple[int, State]]:
+        return {}
+
+    def keep_snapshot(self, company_id: UUID, stream: UUID, version: int, state: State) -> None:
+        """Loading from events alone is what scenarios are about."""
+
     async def read_on(self, company_id: UUID, after: Mapping[UUID, int]) -> dict[UUID, list[Recorded]]:
         await asyncio.sleep(0)
         return {s: [r for r in self.log if r.stream_id == s and r.version > v] for s, v in after.items()}
@@ -103,6 +111,9 @@ class MemoryStore:
 
     def fingerprint(self, company_id: UUID, text: str) -> str:
         return hashlib.sha256(f"{company_id}|{text}".encode()).hexdigest()
+
+    def webhook_secret(self, company_id: UUID, webhook_id: UUID, secret_id: UUID) -> bytes:
+        return hashlib.sha256(f"{company_id}|{webhook_id}|{secret_id}".encode()).digest()
 
 
 def recorded(event: Event, context: Context, stream: UUID, version: int, position: int) -> Recorded:

@@ -17,9 +17,10 @@ Pure Python: no framework is imported here, so facts and decisions outlive every
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from string import Formatter
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast, dataclass_transform
 from uuid import UUID, uuid5
 
@@ -138,8 +139,16 @@ def event(
 
 def sentence(fact: Event, language: str = "pt-BR") -> str:
     """Say an event in one sentence of `language` ("pt-BR" or "en")."""
-    values = {item.name: _spoken(getattr(fact, item.name), language) for item in fields(fact)}  # type: ignore[arg-type]
-    return fact.sentences[language].format_map(values)
+    template = fact.sentences[language]
+    values = {name: _spoken(getattr(fact, name), language) for name in _named_in(template)}
+    return template.format_map(values)
+
+
+@lru_cache(maxsize=2_048)
+def _named_in(template: str) -> tuple[str, ...]:
+    """The fields a template names, each once: `{price}`, `{address.city}`, `{lines[0]}`."""
+    named = (name for _, name, _, _ in Formatter().parse(template) if name is not None)
+    return tuple(dict.fromkeys(re.split(r"[.\[]", name, maxsplit=1)[0] for name in named))
 
 
 def _spoken(value: Any, language: str) -> Any:
@@ -233,10 +242,14 @@ class State:
     """What a stream amounts to. Made empty, then folded with `apply`, one event at a time, in order.
 
     `kind` names the family of streams (`sales.sale`); it enters every stream id, so it is storage.
+
+    A kind whose streams grow without end declares a `snapshot_version` and the types of its slots: then its
+    states are kept now and then, and `apply` goes on from there. Raise it whenever `apply` or a slot changes.
     """
 
     __slots__ = ()
     kind: ClassVar[str]
+    snapshot_version: ClassVar[int] = 0
 
     def apply(self, fact: Any) -> None:
         """Fold one event. Never refuses: what is recorded has happened."""
@@ -284,7 +297,10 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What surrounds a command: who, for which company, on which day, under which key."""
+    """What surrounds a command: who, for which company, on which day, under which key.
+
+    `loopback_allowed` is so on a developer's machine: there, partners may live on the machine itself.
+    """
 
     company_id: UUID
     actor: Actor
@@ -299,6 +315,7 @@ class Context:
     reason: str | None = None
     expected_version: int | None = None
     language: str = "pt-BR"
+    loopback_allowed: bool = False
 
 
 class Recorded(NamedTuple):

@@ -5,12 +5,12 @@ import random
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection
 
-from benchmarks.goods import ACTOR, COMPANY, TEXTS, TOPIC
+from benchmarks.goods import ACTOR, COMPANY, TEXTS, TOPIC, new_id
 from benchmarks.harness import Operation
 from write_model.stock.stock_item import StockItem
 from write_model.store import arrays, topics
@@ -82,11 +82,11 @@ class Peer:
 
     def append(self, events: int) -> Operation:
         async def one(worker: int) -> int:
-            await self._connections[worker].execute(_ONE, _row(uuid4(), 1), binary=True)
+            await self._connections[worker].execute(_ONE, _row(new_id(), 1), binary=True)
             return 1
 
         async def many(worker: int) -> int:
-            await self._connections[worker].execute(_MANY, _rows(uuid4(), events), binary=True)
+            await self._connections[worker].execute(_MANY, _rows(new_id(), events), binary=True)
             return events
 
         return one if events == 1 else many
@@ -150,16 +150,16 @@ def _make_tables(url: str) -> None:
 
 def _row(stream: UUID, version: int) -> tuple[object, ...]:
     return (
-        COMPANY, stream, version, TOPIC, uuid4(), _DAY, datetime.now(UTC), ACTOR, uuid4(), uuid4(),
+        COMPANY, stream, version, TOPIC, new_id(), _DAY, datetime.now(UTC), ACTOR, new_id(), new_id(),
         TEXTS[version % len(TEXTS)], _HASH, _HASH,
     )  # fmt: skip
 
 
 def _rows(stream: UUID, events: int) -> tuple[object, ...]:
-    command = uuid4()
+    command = new_id()
     return (
         COMPANY, _DAY, datetime.now(UTC), ACTOR, _HASH, _HASH, Uuids([stream] * events),
-        Integers(range(1, events + 1)), Texts([TOPIC] * events), Uuids(uuid4() for _ in range(events)),
+        Integers(range(1, events + 1)), Texts([TOPIC] * events), Uuids(new_id() for _ in range(events)),
         Uuids([command] * events), Uuids([command] * events),
         Texts(TEXTS[number % len(TEXTS)] for number in range(1, events + 1)),
     )  # fmt: skip

@@ -9,9 +9,9 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from benchmarks.goods import ACTOR, COMPANY, FACTS
+from benchmarks.goods import ACTOR, COMPANY, FACTS, new_id
 from benchmarks.harness import Operation
 from write_model.message import Actor, Context
 from write_model.stock.stock_item import StockItem
@@ -47,7 +47,7 @@ class Peer:
     async def open(self, url: str) -> None:
         await asyncio.to_thread(upgrade, url)
         ring = KeyRing.create(Path(self._keys.name) / "root.key")
-        self.store = await Store.open(url, ring, uuid4, readers_max=8)
+        self.store = await Store.open(url, ring, new_id, readers_max=8)
         self._log = await Log.open(url, ring)
 
     async def close(self) -> None:
@@ -58,7 +58,7 @@ class Peer:
     def append(self, events: int, companies: Sequence[UUID] = (COMPANY,)) -> Operation:
         async def operation(worker: int) -> int:
             company_id = companies[worker % len(companies)]
-            await self._appended(submission(uuid4(), 0, events, company_id))
+            await self._appended(submission(new_id(), 0, events, company_id))
             return events
 
         return operation
@@ -67,7 +67,7 @@ class Peer:
         """One submission of so many commands, each with an event of its own stream and an answer."""
 
         async def operation(worker: int) -> int:
-            parts = [submission(uuid4(), 0, 1) for _ in range(commands)]
+            parts = [submission(new_id(), 0, 1) for _ in range(commands)]
             whole = Submission(
                 company_id=COMPANY,
                 commands=tuple(command for part in parts for command in part.commands),
@@ -146,15 +146,15 @@ def submission(stream: UUID, version: int, events: int, company_id: UUID = COMPA
     context = Context(
         company_id=company_id,
         actor=_ACTOR,
-        command_id=uuid4(),
-        correlation_id=uuid4(),
-        idempotency_key=str(uuid4()),
+        command_id=new_id(),
+        correlation_id=new_id(),
+        idempotency_key=str(new_id()),
         body_hash=_BODY,
         effective_date=_DAY,
         today=_DAY,
     )
     news = tuple(
-        NewEvent(stream_id=stream, version=number, event_id=uuid4(), event=FACTS[number % len(FACTS)])
+        NewEvent(stream_id=stream, version=number, event_id=new_id(), event=FACTS[number % len(FACTS)])
         for number in range(version + 1, version + events + 1)
     )
     expected: Mapping[UUID, int] = {stream: version}

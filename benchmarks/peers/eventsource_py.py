@@ -3,14 +3,14 @@
 import random
 from collections.abc import Sequence
 from importlib.metadata import version
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from eventsource import DomainEvent, ExpectedVersion, OptimisticLockError, StreamId, create_async_engine
 from eventsource.adapters.postgresql import PostgreSQLEventStore
 from eventsource.domain.event_registry import EventRegistry
 from eventsource.ports import FeedReadOptions
 
-from benchmarks.goods import ACTOR, FACTS
+from benchmarks.goods import ACTOR, FACTS, new_id
 from benchmarks.harness import Operation
 
 _CATEGORY = "StockItem"
@@ -50,14 +50,14 @@ class Peer:
             url.replace("postgresql://", "postgresql+asyncpg://"), pool_size=_CONNECTIONS
         )
         self._store = PostgreSQLEventStore(engine, self._registry, create_schema=True, owns_engine=True)
-        await self._store.get_stream_version(StreamId(uuid4(), _CATEGORY))
+        await self._store.get_stream_version(StreamId(new_id(), _CATEGORY))
 
     async def close(self) -> None:
         await self._store.close()
 
     def append(self, events: int) -> Operation:
         async def operation(worker: int) -> int:
-            await self._append(uuid4(), 0, events)
+            await self._append(new_id(), 0, events)
             return events
 
         return operation

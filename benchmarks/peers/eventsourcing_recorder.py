@@ -9,9 +9,9 @@ import random
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from benchmarks.goods import TEXTS, TOPIC
+from benchmarks.goods import TEXTS, TOPIC, new_id
 from benchmarks.harness import BlockingOperation
 from benchmarks.servers import parts_of
 
@@ -52,7 +52,7 @@ class Peer:
 
     def append(self, events: int) -> BlockingOperation:
         def operation(worker: int) -> int:
-            self._insert(uuid4(), 1, events)
+            self._insert(new_id(), 1, events)
             return events
 
         return operation

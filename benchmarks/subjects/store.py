@@ -11,8 +11,8 @@ size        appends to stores that hold 1,000 events, 100,000, … already
 import argparse
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from uuid import uuid4
 
+from benchmarks.goods import new_id
 from benchmarks.harness import BlockingOperation, Case, Operation, Result, Sample, interleaved, sample, say
 from benchmarks.peers import StorePeer, installed
 from benchmarks.peers.ccontrol import Peer as Ccontrol
@@ -68,7 +68,7 @@ async def _appends(peers: Sequence[StorePeer]) -> list[Group]:
     groups = [
         [_case("append", peer, concurrency, peer.append(1)) for peer in peers] for concurrency in _IN_FLIGHT
     ]
-    companies = [uuid4() for _ in range(_COMPANIES)]
+    companies = [new_id() for _ in range(_COMPANIES)]
     groups[-1] += [
         _case("append, 64 companies", peer, _IN_FLIGHT[-1], peer.append(1, companies))
         for peer in peers
@@ -97,7 +97,7 @@ async def _contended(peers: Sequence[StorePeer]) -> list[Group]:
         if isinstance(peer, Ccontrol):
             ways["contended, unordered"] = peer.contended_unordered
         for name, way in ways.items():
-            streams = [uuid4() for _ in range(_HOT_STREAMS)]
+            streams = [new_id() for _ in range(_HOT_STREAMS)]
             case = _case(name, peer, _HOT_WORKERS, way(streams))
             cases.append(replace(case, run=_exactly_once(peer, streams, case.run)))
     return [cases]
@@ -124,7 +124,7 @@ def _exactly_once(
 async def _loads(peers: Sequence[StorePeer]) -> list[Group]:
     cases = []
     for peer in peers:
-        streams = [uuid4() for _ in range(_STREAMS)]
+        streams = [new_id() for _ in range(_STREAMS)]
         for stream in streams:
             await peer.fill(stream, _STREAM_EVENTS)
         case = _case(f"load of {_STREAM_EVENTS} events", peer, _LOADERS, peer.load(streams))
@@ -135,7 +135,7 @@ async def _loads(peers: Sequence[StorePeer]) -> list[Group]:
 async def _catch_ups(peers: Sequence[StorePeer]) -> list[Group]:
     for peer in peers:
         for _ in range(10):
-            await peer.fill(uuid4(), _PAGE)
+            await peer.fill(new_id(), _PAGE)
     cases = [_case("catch-up", peer, 1, peer.catch_up(_PAGE)) for peer in peers]
     return [[replace(case, unit="events/s", notes={**case.notes, "page": _PAGE}) for case in cases]]
 

@@ -1,6 +1,7 @@
 """Where the chains end, kept outside the database: what a rewritten history can be held against."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from runtime.cli import instance
-from runtime.cli.outcome import usage
+from runtime.cli.outcome import Exit, Stop, unreachable, usage
 from runtime.keys import CHECKPOINTS_KEY
 from write_model.store.chain_heads import Kept
 from write_model.store.connections import AUDITOR, conninfo
@@ -72,10 +73,28 @@ def _from_lines(text: str) -> list[Kept]:
 
 
 def kept_here() -> list[Kept]:
-    """The heads that the installation on this machine has signed and kept beside its database."""
-    path = instance.own_folder()
-    path = None if path is None else path / "checkpoints.jsonl"
-    return [] if path is None or not path.exists() else read(path)
+    """The signed heads in the blob store of this installation."""
+    import asyncio
+
+    from runtime.blobs import Blobs, BlobStoreFailed
+    from write_model.store.keeper import FOLDER
+
+    url, folder = os.environ.get("BLOB_URL"), instance.own_folder()
+    if not url and folder is None:
+        return []
+
+    async def lines() -> str:
+        blobs = Blobs.open(url, instance.state_folder())
+        return "".join([content.decode() async for content in blobs.read_all(FOLDER)])
+
+    try:
+        return _from_lines(asyncio.run(lines()))
+    except BlobStoreFailed as failure:
+        raise unreachable(f"the blob store cannot be read: {failure}", "name the heads: --against") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise Stop(
+            Exit.INTEGRITY, "kept-head-damaged", f"a head kept in the blob store is damaged: {failure}"
+        ) from None
 
 
 def public_keys_here() -> dict[str, bytes] | None:

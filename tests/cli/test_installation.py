@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from psycopg import sql
 
 from tests.cli.installation import Installation, installation
 from tests.marketplace.exports import ITEMS, ORDERS, ExportFolder, small
+from write_model.values.identifiers import decode
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(400)]
 
@@ -279,6 +281,25 @@ def test_a_sale_is_replayed_to_any_of_its_versions(imported: Installation) -> No
     assert "settlement.receivable_created" in instalment.out
 
 
+def test_closing_a_period_signs_the_chain_at_once(running: Installation) -> None:
+    from runtime.cli.api_client import ApiClient
+    from runtime.cli.instance import Instance, Login
+
+    owner = running.told["login"]
+    made = running.run("companies", "register", "Loja Cinco", "--owner-email", owner["email"], "-o", "json")
+    company = made.data["company_id"]
+    command = {"topic": "ledger.close_period", "target": "2020-01", "idempotency_key": "close", "body": {}}
+    where = Instance(running.told["url"], None, Login(owner["email"], owner["password"], company))
+    with ApiClient(where) as api:
+        api.post("/v1/commands", json.dumps({"commands": [command]}).encode())
+    length = running.run("audit", "heads", "-o", "json").data["heads"][company]["length"]
+    folder = running.state / "blobs" / "checkpoints" / str(decode("cmp", company))
+    deadline = time.monotonic() + 30
+    while length not in [int(each.name[:12]) for each in folder.glob("*.json")]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def test_the_history_holds_until_somebody_touches_it(imported: Installation, tmp_path: Path) -> None:
     heads = tmp_path / "heads.json"
     heads.write_text(imported.run("audit", "heads", "-o", "json").out)
@@ -295,13 +316,15 @@ def test_the_history_holds_until_somebody_touches_it(imported: Installation, tmp
     assert imported.run("audit", "verify", "--against", str(heads)).code == 7
 
     # The installation keeps signed heads itself, outside its database.
-    own = imported.state / "checkpoints.jsonl"
-    before = own.read_text()
-    lie = {"company_id": json.loads(before.splitlines()[0])["company_id"], "length": 1, "hash": "00" * 32}
-    own.write_text(f"{before}{json.dumps(lie)}\n{{cut off")
+    kept = sorted((imported.state / "blobs" / "checkpoints").rglob("*.json"))
+    assert intact.data["heads_compared"] >= 1
+    before = kept[0].read_text()
+    kept[0].write_text(json.dumps({**json.loads(before), "hash": "00" * 32}) + "\n")
     found = imported.run("audit", "verify", "-o", "json")
     assert (found.code, [each["kind"] for each in found.data["violations"]]) == (7, ["head-differs"])
-    own.write_text(before)
+    kept[0].write_text("{cut off")
+    assert imported.run("audit", "verify").code == 7
+    kept[0].write_text(before)
 
     with psycopg.connect(imported.told["database_url"]) as connection:
         connection.execute("ALTER TABLE ccontrol.events DISABLE TRIGGER ALL")

@@ -1,7 +1,8 @@
 """The hash chain: what is hashed, what tampering is called when it is found, and who signs."""
 
+import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.store.submissions import appended, claimed, companies_of_partition, entry, submission
 from tests.store.tampering import kinds, rehash, tampering
+from write_model.ledger.events import PeriodClosed
 from write_model.store import chain_blocks
 from write_model.store.canonical import COLUMNS, GENESIS, canonical, canonical_row, chain, chain_hash
 from write_model.store.chain import Kept, Progress, verify
@@ -399,3 +401,34 @@ async def test_a_chain_is_signed_at_once_on_request(store: Store, database_url: 
     assert checkpoint is not None
     assert checkpoint.length == 1
     assert await sealer.seal(company_id) is None
+
+
+@pytest.mark.asyncio
+async def test_a_chain_is_signed_when_a_period_closes(store: Store, database_url: str) -> None:
+    now = datetime.now(UTC)
+    sealer = Sealer(database_url, Ed25519PrivateKey.generate(), lambda: now)
+    one, other = uuid4(), uuid4()
+    streams = {company_id: uuid4() for company_id in (one, other)}
+    for company_id, stream in streams.items():
+        await appended(store, submission(company_id, stream))
+    await sealer.seal_due()
+    seen = await sealer.seal_closed({})
+    closed = PeriodClosed(period="2026-10", last_day=date(2026, 10, 31))
+    await appended(store, submission(one, streams[one], 1, closed))
+    await appended(store, submission(other, streams[other], 1))
+    assert await sealer.seal_due() == []  # neither is due by itself
+    seen = await sealer.seal_closed(seen)
+    assert await sealer.seal_closed(seen) == seen
+    with psycopg.connect(database_url) as connection:
+        signed = connection.execute("SELECT company_id, max(length) FROM ccontrol.checkpoints GROUP BY 1")
+        assert dict(signed.fetchall()) == {one: 2, other: 1}
+
+
+@pytest.mark.asyncio
+async def test_the_sealer_outlives_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("write_model.store.sealer._LOOK_SECONDS", 0.01)
+    sealer = Sealer("postgresql://127.0.0.1:1/none", Ed25519PrivateKey.generate(), lambda: datetime.now(UTC))
+    running = asyncio.create_task(sealer.run())
+    await asyncio.sleep(0.2)
+    assert not running.done()
+    running.cancel()

@@ -68,6 +68,23 @@ async def test_those_who_come_too_late_are_told_together(
     assert calls == 2
 
 
+@pytest.mark.parametrize(("number", "sizes"), [(1, [1]), (20, [20]), (64, [32, 32]), (101, [51, 50])])
+async def test_few_travel_together_and_many_in_two_halves(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, sizes: list[int]
+) -> None:
+    batches: list[int] = []
+    settled = committer.Committer._settle
+
+    async def note(self: committer.Committer, batch: list[object]) -> None:
+        batches.append(len(batch))
+        await settled(self, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(committer.Committer, "_settle", note)
+    verdicts = await asyncio.gather(*(store.append(submission(COMPANY)) for _ in range(number)))
+    assert all(isinstance(verdict, Appended) for verdict in verdicts)
+    assert batches == sizes
+
+
 async def test_two_that_read_what_the_other_writes_cannot_both_succeed(store: Store) -> None:
     for _ in range(20):
         first, second = uuid4(), uuid4()

@@ -25,13 +25,15 @@ ROWS = {
     "subject_keys": "(partition, company_id, subject_id, root_id, wrapped_key) "
     "VALUES (0, '{company}', gen_random_uuid(), 1, '')",
     "snapshots": "VALUES (0, '{company}', gen_random_uuid(), 1, 't', 1, '')",
+    "outbox": "(partition, company_id, kind, payload) VALUES (0, '{company}', 'kind', '{{}}')",
     "memberships": "VALUES ('{company}', '{user}', '{{clerk}}')",
     "companies_directory": "VALUES ('{company}', 0, 'name', NULL, 'America/Recife')",
 }
 READERS = {
-    APP: set(ROWS),
-    PROJECTOR: {"events", "chain_heads", "subject_keys", "companies_directory"},
-    SEALER: {"chain_heads", "checkpoints"},
+    APP: set(ROWS) - {"outbox"},
+    PROJECTOR: {"events", "chain_heads", "subject_keys", "companies_directory", "outbox"},
+    # Of an event only whose it is and of what topic.
+    SEALER: {"events", "chain_heads", "checkpoints", "outbox"},
     AUDITOR: {"events", "chain_heads", "commands", "refusals", "checkpoints"},
 }
 
@@ -71,18 +73,18 @@ def test_there_is_a_case_for_every_table_with_a_company(database_url: str) -> No
     assert {name for name, *_ in found if not name.startswith("events_p")} == set(ROWS)
 
 
-@pytest.mark.parametrize("table", ROWS)
+@pytest.mark.parametrize("table", sorted(READERS[APP]))
 def test_the_application_sees_one_company(filled: str, table: str) -> None:
     assert companies_seen(filled, APP, table, **{"ccontrol.company": str(OURS)}) == {OURS}
 
 
-@pytest.mark.parametrize("table", ROWS)
+@pytest.mark.parametrize("table", sorted(READERS[APP]))
 def test_the_application_sees_nothing_without_a_company(filled: str, table: str) -> None:
     assert companies_seen(filled, APP, table) == set()
     assert companies_seen(filled, APP, table, **{"ccontrol.company": ""}) == set()
 
 
-@pytest.mark.parametrize("table", ROWS)
+@pytest.mark.parametrize("table", sorted(READERS[APP]))
 def test_the_case_goes_red_when_the_policy_is_dropped(filled: str, table: str) -> None:
     with psycopg.connect(filled) as connection:
         name = sql.Identifier(table)

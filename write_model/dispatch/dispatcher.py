@@ -26,6 +26,7 @@ from write_model.dispatch.outcome import (
     Refused,
     VersionMismatch,
     answer_of,
+    as_recorded,
     as_replayed,
     plain,
     receipt_of,
@@ -83,7 +84,9 @@ class Dispatcher:
         Raises Refusal, Invalid, KeyReused, VersionMismatch, Contended; StoreBusy comes from the store.
         """
         stream = stream_id_of(context.company_id, command.meta.on.kind, command.stream_key())
-        turn = self._turns.setdefault(stream, asyncio.Lock())
+        turn = self._turns.get(stream)
+        if turn is None:
+            turn = self._turns[stream] = asyncio.Lock()
         async with turn:
             (outcome,) = await self._settle([(command, context)], atomic=False)
         if isinstance(outcome, Refused):
@@ -299,7 +302,7 @@ def _placed(outcome: Outcome, stored: dict[UUID, CommandRecord]) -> Outcome:
     if isinstance(outcome, Refused) or outcome.first_position is not None:
         return outcome
     record = stored.get(outcome.command_id)
-    return outcome if record is None else receipt_of(record, replayed=outcome.replayed)
+    return outcome if record is None else as_recorded(outcome, record)
 
 
 def _reason(error: Exception) -> tuple[str, dict[str, str]]:

@@ -10,15 +10,19 @@ no personal data: sentences name none, and states summarise none.
     └── NotAttempted     another command of an atomic batch was refused
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from write_model.message import Invalid, Refusal
 from write_model.store.append import CommandRecord
 from write_model.values.money import Money
+
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE = msgspec.json.Decoder().decode
 
 
 class CommandError(Exception):
@@ -85,7 +89,7 @@ class Refused:
 
 def answer_of(receipt: Receipt) -> str:
     """The receipt as it is stored: JSON without what only the append knows."""
-    return json.dumps(
+    return _ENCODE(
         {
             "resource": receipt.resource,
             "target": str(receipt.target),
@@ -102,15 +106,13 @@ def answer_of(receipt: Receipt) -> str:
                 }
                 for e in receipt.events
             ],
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+        }
+    ).decode()
 
 
 def receipt_of(record: CommandRecord, *, replayed: bool) -> Receipt:
     """The receipt of a stored command; positions follow from the first one, which are dense."""
-    answer: dict[str, Any] = json.loads(record.answer)
+    answer: dict[str, Any] = _DECODE(record.answer)
     first = record.first_position
     return Receipt(
         command_id=record.command_id,
@@ -134,6 +136,31 @@ def receipt_of(record: CommandRecord, *, replayed: bool) -> Receipt:
         first_position=first,
         last_position=record.last_position,
         replayed=replayed,
+    )
+
+
+def as_recorded(receipt: Receipt, record: CommandRecord) -> Receipt:
+    """The receipt of what was appended just now, with the positions it got.
+
+    The same as reading it back from the record, without reading it back.
+    """
+    first = record.first_position
+    if first is None:
+        return receipt
+    return replace(
+        receipt,
+        events=tuple(
+            ReceiptEvent(
+                event_id=event.event_id,
+                topic=event.topic,
+                schema_version=event.schema_version,
+                sentence=event.sentence,
+                position=first + offset,
+            )
+            for offset, event in enumerate(receipt.events)
+        ),
+        first_position=first,
+        last_position=record.last_position,
     )
 
 

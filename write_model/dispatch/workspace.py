@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
-from write_model.message import Context, Event, NotFound, Recorded, State, stream_id_of
+from write_model.message import Context, Event, NotFound, State, stream_id_of
 from write_model.store.append import NewEvent
+from write_model.store.snapshots import is_due
 from write_model.store.store import Store
 
 S = TypeVar("S", bound=State)
@@ -129,6 +130,8 @@ class Workspace:
         """After the append: the states left are what the streams amount to now."""
         for stream, item in self._left.items():
             self._cache.put(stream, item)
+            if is_due(type(item.state), self._found[stream], item.version):
+                self._store.keep_snapshot(self._company_id, stream, item.version, item.state)
 
     async def outdated(self) -> bool:
         """Whether any stream read, a refused command's too, has moved since it was found."""
@@ -241,13 +244,15 @@ class Workspace:
         missing = [stream for stream in kinds if self.finds(stream) is None]
         if not missing:
             return
-        bases = {stream: self._cache.base(stream) for stream in missing}
+        bases = await self._bases({stream: kinds[stream] for stream in missing})
         stored = await self._store.read_on(
             self._company_id, {stream: base.version if base else 0 for stream, base in bases.items()}
         )
         for stream, base in bases.items():
             kind, events = kinds[stream], stored[stream]
-            if base is not None and not _follows_on(base, events):
+            # A stale state's stream moved, so there is something new. If not, the stream went back, as under
+            # a restored database, and what is known of it was never so.
+            if not events and base is not None and base is self._cache.base(stream):
                 self._cache.forget(stream)
                 base = None
                 events = (await self._store.read_on(self._company_id, {stream: 0}))[stream]
@@ -258,11 +263,16 @@ class Workspace:
             self._found[stream] = item.version
             self._left[stream] = item
             self._cache.put(stream, item)
+            if is_due(kind, base.version if base else 0, item.version):
+                self._store.keep_snapshot(self._company_id, stream, item.version, item.state)
 
-
-def _follows_on(base: Versioned, events: Sequence[Recorded]) -> bool:
-    """Whether a stale state is one this stream has been in.
-
-    It moved, so there is something new. Otherwise it went back, as under a restored database.
-    """
-    return bool(events) and events[0].version == base.version + 1
+    async def _bases(self, kinds: Mapping[UUID, type[State]]) -> dict[UUID, Versioned | None]:
+        """What each stream can be folded on from: a stale state, else a snapshot, else nothing."""
+        bases = {stream: self._cache.base(stream) for stream in kinds}
+        wanted = {s: kind for s, kind in kinds.items() if kind.snapshot_version and bases[s] is None}
+        if wanted:
+            for stream, (version, state) in (
+                await self._store.read_snapshots(self._company_id, wanted)
+            ).items():
+                bases[stream] = Versioned(state, version)
+        return bases

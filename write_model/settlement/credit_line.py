@@ -22,9 +22,12 @@ class CreditLine(State):
 
     __slots__ = ("limit", "used")
     kind: ClassVar[str] = "settlement.credit_line"
+    snapshot_version: ClassVar[int] = 1
+    limit: Money | None
+    used: Money
 
     def __init__(self) -> None:
-        self.limit: Money | None = None
+        self.limit = None
         self.used = Money.zero()
 
     def apply(self, fact: Facts) -> None:

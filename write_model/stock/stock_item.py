@@ -33,6 +33,9 @@ class StockItem(State):
 
     __slots__ = ("on_hand", "value")
     kind: ClassVar[str] = "stock.item"
+    snapshot_version: ClassVar[int] = 1
+    on_hand: Quantity
+    value: Money
 
     def __init__(self) -> None:
         self.on_hand = Quantity.zero()

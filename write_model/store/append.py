@@ -10,6 +10,7 @@ A `Submission` is all or nothing; its verdict is one of three:
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from write_model.message import Context, Event
@@ -47,9 +48,11 @@ class Submission:
     expectations: Mapping[UUID, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandRecord:
-    """A command as it was recorded; the positions are None when it changed nothing."""
+class CommandRecord(NamedTuple):
+    """A command as it was recorded; the positions are None when it changed nothing.
+
+    A tuple, because one is made for every command.
+    """
 
     command_id: UUID
     company_id: UUID

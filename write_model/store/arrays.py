@@ -4,10 +4,11 @@ A batch goes to the database as two dozen parallel arrays. Lists would do, but t
 looking at every element, and an empty or all-null list has none; these know theirs, and are packed in one go.
 """
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from datetime import date
 from struct import Struct
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 from uuid import UUID
 
 from psycopg import adapt, pq
@@ -17,7 +18,6 @@ T = TypeVar("T")
 _HEADER = Struct("!iiIii")
 _EMPTY = Struct("!iiI")
 _LENGTH = Struct("!i")
-_INTEGER = Struct("!ii")
 _NULL = _LENGTH.pack(-1)
 _UUID_LENGTH = _LENGTH.pack(16)
 _POSTGRES_DAY_ZERO = date(2000, 1, 1).toordinal()
@@ -41,6 +41,12 @@ class Texts(Column[str]):
     __slots__ = ()
 
 
+class Names(Texts):
+    """text[] of few different values: each is encoded once."""
+
+    __slots__ = ()
+
+
 class Integers(Column[int]):
     """int4[]"""
 
@@ -59,47 +65,60 @@ class Bytes(Column[bytes]):
     __slots__ = ()
 
 
-def _packed_bytes(value: bytes) -> bytes:
-    return _LENGTH.pack(len(value)) + value
+# Each packs a column without nulls: the length of an element, then the element, over and over.
 
 
-def _packed_text(value: str) -> bytes:
-    return _packed_bytes(value.encode())
+def _pack_bytes(values: Sequence[bytes]) -> bytes:
+    length = _LENGTH.pack
+    return b"".join([part for value in values for part in (length(len(value)), value)])
 
 
-def _packed_uuid(value: UUID) -> bytes:
-    return _UUID_LENGTH + value.bytes
+def _pack_texts(values: Sequence[str]) -> bytes:
+    return _pack_bytes([value.encode() for value in values])
 
 
-def _packed_integer(value: int) -> bytes:
-    return _INTEGER.pack(4, value)
+def _pack_names(values: Sequence[str]) -> bytes:
+    packed = {value: _pack_texts((value,)) for value in set(values)}
+    return b"".join([packed[value] for value in values])
 
 
-def _packed_date(value: date) -> bytes:
-    return _INTEGER.pack(4, value.toordinal() - _POSTGRES_DAY_ZERO)
+def _pack_uuids(values: Sequence[UUID]) -> bytes:
+    return _UUID_LENGTH + _UUID_LENGTH.join([value.bytes for value in values])
+
+
+def _pack_integers(values: Sequence[int]) -> bytes:
+    numbers = [4] * (2 * len(values))
+    numbers[1::2] = values
+    return struct.pack(f"!{len(numbers)}i", *numbers)
+
+
+def _pack_dates(values: Sequence[date]) -> bytes:
+    return _pack_integers([value.toordinal() - _POSTGRES_DAY_ZERO for value in values])
 
 
 class _ColumnDumper(adapt.Dumper):
     format = pq.Format.BINARY
     element_oid: ClassVar[int]
-    pack: ClassVar[Any]  # a function of one element; typed as one it would be taken for a method
+    pack: ClassVar[Any]  # a function of the elements; typed as one it would be taken for a method
 
     def dump(self, obj: Column[Any]) -> Buffer | None:
         if not obj:
             return _EMPTY.pack(0, 0, self.element_oid)
-        pack = self.pack
         has_nulls = None in obj
-        elements = [_NULL if value is None else pack(value) for value in obj]
-        return _HEADER.pack(1, has_nulls, self.element_oid, len(obj), 1) + b"".join(elements)
+        header = _HEADER.pack(1, has_nulls, self.element_oid, len(obj), 1)
+        if not has_nulls:
+            return header + cast("bytes", self.pack(obj))
+        return header + b"".join([_NULL if value is None else self.pack((value,)) for value in obj])
 
 
 # The numbers are fixed in PostgreSQL's own catalogue: an array type, its element, how one is packed.
 _TYPES: tuple[tuple[type[Column[Any]], int, int, Callable[[Any], bytes]], ...] = (
-    (Uuids, 2951, 2950, _packed_uuid),
-    (Texts, 1009, 25, _packed_text),
-    (Integers, 1007, 23, _packed_integer),
-    (Dates, 1182, 1082, _packed_date),
-    (Bytes, 1001, 17, _packed_bytes),
+    (Uuids, 2951, 2950, _pack_uuids),
+    (Texts, 1009, 25, _pack_texts),
+    (Names, 1009, 25, _pack_names),
+    (Integers, 1007, 23, _pack_integers),
+    (Dates, 1182, 1082, _pack_dates),
+    (Bytes, 1001, 17, _pack_bytes),
 )
 
 

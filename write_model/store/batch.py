@@ -7,7 +7,7 @@ from uuid import UUID
 
 from write_model.message import Context
 from write_model.store.append import Appended, CommandRecord, Conflicted, Decided, Submission
-from write_model.store.arrays import Bytes, Dates, Integers, Texts, Uuids
+from write_model.store.arrays import Bytes, Dates, Integers, Names, Texts, Uuids
 from write_model.store.connections import Row
 
 _PARAMETERS = 1 + 1 + 16 + 7 + 2
@@ -58,15 +58,21 @@ class Batch:
 
     def _add(self, company: int, member: Prepared) -> None:
         columns, texts = self._columns, iter(member.texts)
+        expected = {
+            stream: columns.expect(stream, version) for stream, version in member.expectations.items()
+        }
         for command in member.submission.commands:
             columns.add_command(company, command.context, command.topic, command.answer, len(command.events))
             for new in command.events:
                 kind = type(new.event)
                 columns.add_event(
-                    new.stream_id, new.version, kind.topic, kind.schema_version, new.event_id, next(texts)
+                    expected[new.stream_id],
+                    new.version,
+                    kind.topic,
+                    kind.schema_version,
+                    new.event_id,
+                    next(texts),
                 )
-        for stream_id, version in member.expectations.items():
-            columns.expect(stream_id, version)
 
     def parameters(self) -> list[object]:
         """The arguments of the append function."""
@@ -101,17 +107,17 @@ def record_of(command: Decided, partition: int, before: int, recorded_at: dateti
     """The record of a command whose first event follows position `before`."""
     context, length = command.context, len(command.events)
     return CommandRecord(
-        command_id=context.command_id,
-        company_id=context.company_id,
-        actor_id=context.actor.id,
-        idempotency_key=context.idempotency_key,
-        body_hash=context.body_hash,
-        topic=command.topic,
-        answer=command.answer,
-        partition=partition,
-        first_position=before + 1 if length else None,
-        last_position=before + length if length else None,
-        recorded_at=recorded_at,
+        context.command_id,
+        context.company_id,
+        context.actor.id,
+        context.idempotency_key,
+        context.body_hash,
+        command.topic,
+        command.answer,
+        partition,
+        before + 1 if length else None,
+        before + length if length else None,
+        recorded_at,
     )
 
 
@@ -119,12 +125,17 @@ class Columns:
     """The columns of the three kinds of rows, in the order of the function's parameters."""
 
     def __init__(self) -> None:
-        self.company, self.actor_kind, self.actor, self.on_behalf_of = Integers(), Texts(), Uuids(), Uuids()
+        self.company, self.actor_kind, self.actor, self.on_behalf_of = Integers(), Names(), Uuids(), Uuids()
         self.key, self.body_hash, self.command = Texts(), Bytes(), Uuids()
-        self.correlation, self.causation, self.command_topic = Uuids(), Uuids(), Texts()
-        self.channel, self.reason, self.effective_date = Texts(), Texts(), Dates()
+        self.correlation, self.causation, self.command_topic = Uuids(), Uuids(), Names()
+        self.channel, self.reason, self.effective_date = Names(), Texts(), Dates()
         self.answer, self.first, self.last = Texts(), Integers(), Integers()
-        self.command_of, self.stream, self.version, self.topic = Integers(), Uuids(), Integers(), Texts()
+        self.command_of, self.expectation, self.version, self.topic = (
+            Integers(),
+            Integers(),
+            Integers(),
+            Texts(),
+        )
         self.schema_version, self.event_id, self.data = Integers(), Uuids(), Texts()
         self.expected_stream, self.expected_version = Uuids(), Integers()
 
@@ -134,14 +145,14 @@ class Columns:
             self.company, self.actor_kind, self.actor, self.on_behalf_of, self.key, self.body_hash,
             self.command, self.correlation, self.causation, self.command_topic, self.channel, self.reason,
             self.effective_date, self.answer, self.first, self.last,
-            self.command_of, self.stream, self.version, self.topic, self.schema_version, self.event_id,
+            self.command_of, self.expectation, self.version, self.topic, self.schema_version, self.event_id,
             self.data,
             self.expected_stream, self.expected_version,
         ]  # fmt: skip
 
     def add_command(self, company: int, context: Context, topic: str, answer: str, events: int) -> None:
         """A command, whose `events` events are added right after it."""
-        before = len(self.stream)
+        before = len(self.version)
         self.company.append(company)
         self.actor_kind.append(context.actor.kind)
         self.actor.append(context.actor.id)
@@ -160,18 +171,19 @@ class Columns:
         self.last.append(before + events if events else None)
 
     def add_event(
-        self, stream_id: UUID, version: int, topic: str, schema_version: int, event_id: UUID, data: str
+        self, expectation: int, version: int, topic: str, schema_version: int, event_id: UUID, data: str
     ) -> None:
-        """An event of the command added last."""
+        """An event of the command added last, on the stream of an expectation that was added before."""
         self.command_of.append(len(self.company))
-        self.stream.append(stream_id)
+        self.expectation.append(expectation)
         self.version.append(version)
         self.topic.append(topic)
         self.schema_version.append(schema_version)
         self.event_id.append(event_id)
         self.data.append(data)
 
-    def expect(self, stream_id: UUID, version: int) -> None:
-        """A stream is appended to, or was read, at this version."""
+    def expect(self, stream_id: UUID, version: int) -> int:
+        """A stream is appended to, or was read, at this version; the number of this expectation."""
         self.expected_stream.append(stream_id)
         self.expected_version.append(version)
+        return len(self.expected_stream)

@@ -3,6 +3,9 @@
 There is no artificial delay. A lone submission is sent at once; whatever arrives while a commit is in flight
 becomes the next batch. So the partition's lock and the disk's flush are paid once per batch.
 
+When many come again and again they travel in two halves: while the database works on one, this process hears
+of the other's verdicts and decides what comes next. Otherwise each would wait for the other to be done.
+
 A submission waits for the next batch when it expects a stream that the present batch already writes, or
 brings a key the batch already has: within a batch all expectations are checked against one moment, and the
 order of the batch is then an order in which its members could have run one after the other.
@@ -35,6 +38,8 @@ from write_model.store.rows import COMMAND_COLUMNS, command_record_of
 # Enough to share a flush among many, little enough that the lock is held for tens of milliseconds only.
 _BATCH_EVENTS_MAX = 2_000
 _BATCH_BYTES_MAX = 8 * 1024 * 1024
+# So many make two halves. Of fewer, together they are sooner done: a commit costs more than what it holds.
+_HALVES_FROM = 32
 _WAITING_MAX = 5_000
 _WAITING_BYTES_MAX = 64 * 1024 * 1024
 # How long one call may take, how long a place in the queue is kept, and how long an outcome is sought before
@@ -72,6 +77,7 @@ class Committer:
         self._queue: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._reached: dict[UUID, int] = {}
+        self._answered = 0  # how many were in the batch before, and may well come again
         self._work: asyncio.Task[None] | None = None
         self._connection: AsyncConnection[Row] | None = None
         self._closed = False
@@ -124,10 +130,12 @@ class Committer:
         self._waiting_bytes = sum(waiting.bytes for waiting in staying)
 
     async def _drain(self) -> None:
+        self._answered = 0
         while self._queue:
             batch = self._gather()
             if not batch:
                 continue
+            self._answered = len(batch)
             try:
                 await self._settle(batch)
             except BaseException as error:
@@ -143,7 +151,8 @@ class Committer:
         keys: dict[tuple[UUID, UUID, str], bool] = {}
         events = size = 0
         now = asyncio.get_running_loop().time()
-        while self._queue and events < _BATCH_EVENTS_MAX and size < _BATCH_BYTES_MAX:
+        share = self._share()
+        while self._queue and share and events < _BATCH_EVENTS_MAX and size < _BATCH_BYTES_MAX:
             waiting = self._queue.popleft()
             self._waiting_bytes -= waiting.bytes
             if waiting.verdict.done():  # cancelled before it was sent
@@ -163,6 +172,7 @@ class Committer:
                     held_back.append(waiting)
                     continue
                 written |= waiting.prepared.written
+                share -= 1
             batch.append(waiting)
             keys.update(dict.fromkeys(waiting.keys, waiting.repeated))
             events += waiting.events
@@ -170,6 +180,11 @@ class Committer:
         self._queue.extendleft(reversed(held_back))
         self._waiting_bytes += sum(waiting.bytes for waiting in held_back)
         return batch
+
+    def _share(self) -> int:
+        """How many to take: half of those who wait or have just been answered, when they are many."""
+        around = len(self._queue) + self._answered
+        return around if around < _HALVES_FROM else (around + 1) // 2
 
     def _is_too_late(self, waiting: _Waiting) -> bool:
         """Whether the batch before has already moved a stream past what this one expects."""

@@ -17,8 +17,8 @@ from write_model.store.connections import Row
 CHANNEL = "ccontrol_events"
 """The payload is the number of the partition."""
 
-# Under load one notification speaks for everything appended in this time.
-_PAUSE_SECONDS = 0.002
+# Under load one notification speaks for everything appended in this time: it costs a round trip of its own.
+_PAUSE_SECONDS = 0.01
 _SECONDS_MAX = 5.0
 
 

@@ -355,8 +355,10 @@ def _columns_of(
     columns = Columns()
     context = _context(company_id, command_id)
     columns.add_command(1, context, f"{_CHANNEL}.insert_events", "{}", len(stored_events))
-    for stream_id in {_uuid(event.originator_id) for event in stored_events}:
-        columns.expect(stream_id, last[stream_id][0] if stream_id in last else 0)
+    expected = {
+        stream_id: columns.expect(stream_id, last[stream_id][0] if stream_id in last else 0)
+        for stream_id in {_uuid(event.originator_id) for event in stored_events}
+    }
     reached = dict(last)
     for event in stored_events:
         stream_id = _uuid(event.originator_id)
@@ -365,7 +367,7 @@ def _columns_of(
         if event.originator_version != numbered + 1:
             raise IntegrityError(f"version {event.originator_version} does not follow on from {numbered}")
         reached[stream_id] = (version + 1, event.originator_version)
-        columns.add_event(stream_id, version + 1, event.topic, 1, uuid4(), _wrapped(event))
+        columns.add_event(expected[stream_id], version + 1, event.topic, 1, uuid4(), _wrapped(event))
     return columns
 
 

@@ -1,11 +1,13 @@
 """Signs where each company's chain stands, so that history cannot be rewritten from there back unnoticed.
 
-A signature helps against somebody who can change the whole database only once it is elsewhere: whoever runs
-the sealer hands what `seal` returns to a place outside it.
+A signature helps against somebody who can change the whole database only once it is elsewhere. So with each
+checkpoint, in the same transaction, two lines are put into the outbox: one for the blob store, which the
+keeper delivers, and one for the relay.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,13 +18,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import AsyncConnection
 
 from write_model.store.connections import SEALER, connect
+from write_model.store.keeper import KEPT
 from write_model.store.sealing import key_id_of, public_bytes, statement
 
 EVENTS_MAX = 1_000
 INTERVAL = timedelta(minutes=5)
 """A chain is signed when it has grown by so many events, or has grown at all in so much time."""
 
+RELAYED = "checkpoint"
 _LOOK_SECONDS = 10.0
+_CLOSED_LOOK_SECONDS = 2.0
+_PERIOD_CLOSED = "ledger.period_closed"
+# In whose books a period was closed since the last look, and where each partition stands now.
+_HEADS = "SELECT partition, position FROM ccontrol.partition_heads"
+_CLOSED = """
+    SELECT DISTINCT e.company_id
+    FROM unnest(%s::smallint[], %s::bigint[]) AS seen(partition, position)
+    JOIN ccontrol.events e ON e.partition = seen.partition AND e.position > seen.position
+    WHERE e.topic = %s
+"""
 # What has grown since it was last signed. `%s` events are enough at once; fewer wait for the interval.
 _DUE = """
     SELECT h.partition, h.company_id, h.length, h.hash
@@ -54,9 +68,26 @@ class Checkpoint:
     key_id: str
     signature: bytes
 
+    def as_json(self, public_key: bytes) -> str:
+        """All that somebody needs to check it, for the outbox."""
+        return json.dumps(
+            {
+                "company_id": str(self.company_id),
+                "length": self.length,
+                "hash": self.hash.hex(),
+                "signed_at": self.signed_at.isoformat(),
+                "key_id": self.key_id,
+                "signature": self.signature.hex(),
+                "public_key": public_key.hex(),
+            }
+        )
+
 
 class Sealer:
-    """Signs with the key it is given. Acts as the role `ccontrol_sealer`, which reads no event."""
+    """Signs with the key it is given.
+
+    Acts as the role `ccontrol_sealer`, which sees of an event only whose it is and of what topic.
+    """
 
     def __init__(self, url: str, key: Ed25519PrivateKey, now: Callable[[], datetime]) -> None:
         self._url = url
@@ -78,17 +109,37 @@ class Sealer:
             signed = await self._sign(connection, await found.fetchall())
             return signed[0] if signed else None
 
-    async def run(self, handed_over: Callable[[list[Checkpoint]], Awaitable[None]]) -> None:
-        """Keep signing until cancelled; every new checkpoint is handed over to be kept elsewhere."""
+    async def run(self) -> None:
+        """Keep signing until cancelled."""
+        seen: dict[int, int] = {}
+        next_look = 0.0
+        loop = asyncio.get_running_loop()
         while True:
             try:
-                checkpoints = await self.seal_due()
+                seen = await self.seal_closed(seen)
+                if loop.time() >= next_look:
+                    await self.seal_due()
+                    next_look = loop.time() + _LOOK_SECONDS
             except (psycopg.Error, OSError):
                 # The chain does not depend on being signed at once; the next look catches up.
-                checkpoints = []
-            if checkpoints:
-                await handed_over(checkpoints)
-            await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_CLOSED_LOOK_SECONDS)
+
+    async def seal_closed(self, seen: dict[int, int]) -> dict[int, int]:
+        """Sign the chain of each company that closed a period behind the positions `seen`; returns the next.
+
+        A closing before the first look needs none of this: by then its chain has grown, and is due anyway.
+        """
+        async with await connect(self._url, SEALER) as connection:
+            heads: dict[int, int] = dict(await (await connection.execute(_HEADS)).fetchall())
+            moved = [partition for partition in seen if seen[partition] < heads.get(partition, 0)]
+            if moved:
+                known = [seen[partition] for partition in moved]
+                closed = await connection.execute(_CLOSED, (moved, known, _PERIOD_CLOSED))
+                for (company_id,) in await closed.fetchall():
+                    found = await connection.execute(_ONE, (company_id, self.key_id))
+                    await self._sign(connection, await found.fetchall())
+        return heads
 
     async def _sign(self, connection: AsyncConnection[Any], heads: list[tuple[Any, ...]]) -> list[Checkpoint]:
         now = self._now()
@@ -104,20 +155,39 @@ class Sealer:
             )
             for partition, company_id, length, head in heads
         ]
-        if checkpoints:
-            async with connection.transaction(), connection.cursor() as cursor:
-                await cursor.execute(
-                    "INSERT INTO ccontrol.sealing_keys (key_id, public_key) VALUES (%s, %s) "
-                    "ON CONFLICT DO NOTHING",
-                    (self.key_id, self._public_key),
-                )
-                # Two sealers may look at the same moment; signatures of one statement are all the same.
-                await cursor.executemany(
-                    "INSERT INTO ccontrol.checkpoints VALUES (%s, %s, %s, %s, %s, %s, %s) "
-                    "ON CONFLICT DO NOTHING",
-                    [
-                        (c.partition, c.company_id, c.length, c.hash, c.signed_at, c.key_id, c.signature)
-                        for c in checkpoints
-                    ],
-                )
+        if not checkpoints:
+            return []
+        async with connection.transaction(), connection.cursor() as cursor:
+            await cursor.execute(
+                "INSERT INTO ccontrol.sealing_keys (key_id, public_key) VALUES (%s, %s) "
+                "ON CONFLICT DO NOTHING",
+                (self.key_id, self._public_key),
+            )
+            # Two sealers may look at the same moment: only what this one has added is its own to deliver.
+            added = await cursor.execute(
+                "INSERT INTO ccontrol.checkpoints "
+                "SELECT partition, company_id, length, hash, %s, %s, signature "
+                "FROM unnest(%s::smallint[], %s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[]) "
+                "AS signed(partition, company_id, length, hash, signature) "
+                "ON CONFLICT DO NOTHING RETURNING company_id, length",
+                (
+                    now,
+                    self.key_id,
+                    [c.partition for c in checkpoints],
+                    [c.company_id for c in checkpoints],
+                    [c.length for c in checkpoints],
+                    [c.hash for c in checkpoints],
+                    [c.signature for c in checkpoints],
+                ),
+            )
+            new = set(await added.fetchall())
+            checkpoints = [c for c in checkpoints if (c.company_id, c.length) in new]
+            await cursor.executemany(
+                "INSERT INTO ccontrol.outbox (partition, company_id, kind, payload) VALUES (%s, %s, %s, %s)",
+                [
+                    (c.partition, c.company_id, kind, c.as_json(self._public_key))
+                    for c in checkpoints
+                    for kind in (RELAYED, KEPT)
+                ],
+            )
         return checkpoints

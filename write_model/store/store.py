@@ -7,11 +7,12 @@ events only through the append function.
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from uuid import UUID
 
-from write_model.message import Context, Event, Recorded
-from write_model.store import append, connections, personal_data, topics
-from write_model.store.append import CommandRecord, Submission, Verdict
+from write_model.message import Context, Event, Recorded, State
+from write_model.store import append, connections, personal_data, snapshots, topics
+from write_model.store.append import CommandRecord, StoreError, Submission, Verdict
 from write_model.store.arrays import Bytes, Uuids
 from write_model.store.batch import prepared
 from write_model.store.committer import Committer
@@ -31,6 +32,10 @@ from write_model.store.rows import (
 )
 
 # The statements hold nothing but names of our own.
+_SNAPSHOTS = (
+    "SELECT stream_id, version, state_type, state_version, state FROM ccontrol.read_snapshots(%b, %b, %b)"
+)
+_KEEP_SNAPSHOT = "SELECT ccontrol.keep_snapshot(%b, %b, %b, %b, %b, %b, %b)"
 _VERSIONS = "SELECT stream_id, version FROM ccontrol.stream_versions(%b, %b, %b)"
 _RECORDS = f"SELECT {COMMAND_COLUMNS} FROM ccontrol.command_records(%b, %b, %b, %b)"  # noqa: S608
 _RECORD = f"SELECT {COMMAND_COLUMNS} FROM ccontrol.command_record(%b, %b, %b)"  # noqa: S608
@@ -60,6 +65,7 @@ class Store:
         self._notifier = Notifier(lambda: connections.connect(url, connections.APP, synchronous_commit="off"))
         self._committers: dict[int, Committer] = {}
         self._loaders: dict[int, Loader] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(
@@ -78,7 +84,7 @@ class Store:
     async def close(self) -> None:
         """Finish what is being appended, then disconnect."""
         await asyncio.gather(*(committer.close() for committer in self._committers.values()))
-        await asyncio.gather(*(loader.close() for loader in self._loaders.values()))
+        await asyncio.gather(*(loader.close() for loader in self._loaders.values()), self.kept())
         await self._notifier.close()
         await self._reader.close()
 
@@ -113,6 +119,35 @@ class Store:
             recorded = recorded_of(row, keys)
             streams[recorded.stream_id].append(recorded)
         return streams
+
+    async def read_snapshots(
+        self, company_id: UUID, kinds: Mapping[UUID, type[State]]
+    ) -> dict[UUID, tuple[int, State]]:
+        """The latest usable snapshot of each of these streams: its version and state."""
+        partition = self.partition_of(company_id)
+        found = {}
+        for stream, version, state_type, state_version, stored in await self._reader.rows(
+            _SNAPSHOTS, (partition, company_id, Uuids(kinds))
+        ):
+            kind = kinds[stream]
+            if (state_type, state_version) == (kind.kind, kind.snapshot_version):
+                state = snapshots.decode(stream, version, kind, stored, self._fingerprint_of(company_id))
+                if state is not None:
+                    found[stream] = (version, state)
+        return found
+
+    def keep_snapshot(self, company_id: UUID, stream: UUID, version: int, state: State) -> None:
+        """Keep a state in the background. If that fails nothing is lost but time, when it is loaded."""
+        stored = snapshots.encode(stream, version, state, self._fingerprint_of(company_id))
+        kind = type(state)
+        values = (self.partition_of(company_id), company_id, stream, version, kind.kind)
+        keeping = asyncio.create_task(self._keep((*values, kind.snapshot_version, stored)), name="snapshot")
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._keeping.discard)
+
+    async def kept(self) -> None:
+        """When no snapshot is on its way any more."""
+        await asyncio.gather(*self._keeping)
 
     async def versions(self, company_id: UUID, stream_ids: Sequence[UUID]) -> dict[UUID, int]:
         """The present version of each stream, 0 for one that was never written."""
@@ -162,6 +197,10 @@ class Store:
         """A keyed hash of `text` under the company's key."""
         return self._ring.fingerprint(company_id, text)
 
+    def webhook_secret(self, company_id: UUID, webhook_id: UUID, secret_id: UUID) -> bytes:
+        """The secret with this id, by which a partner knows what is ours."""
+        return self._ring.webhook_secret(company_id, webhook_id, secret_id)
+
     async def head(self, partition: int) -> int:
         """The last position of a partition."""
         ((position,),) = await self._reader.rows(_HEAD, (partition,))
@@ -176,13 +215,23 @@ class Store:
         ((found,),) = await self._reader.rows(_DESTROY_KEY, (partition, company_id, subject))
         return bool(found)
 
+    async def _keep(self, snapshot: tuple[object, ...]) -> None:
+        with suppress(StoreError):
+            await self._reader.rows(_KEEP_SNAPSHOT, snapshot)
+
+    def _fingerprint_of(self, company_id: UUID) -> Callable[[str], str]:
+        return lambda text: self.fingerprint(company_id, text)
+
     async def _encoded(self, partition: int, submission: Submission) -> tuple[str, ...]:
         news = [new for command in submission.commands for new in command.events]
+        personal = {kind for kind in {type(new.event) for new in news} if topics.has_personal_data(kind)}
+        if not personal:
+            return tuple([topics.encode(new.event) for new in news])
         subjects = {
-            personal.subject
+            text.subject
             for new in news
-            if topics.has_personal_data(type(new.event))
-            for personal in topics.personal_in(new.event)
+            if type(new.event) in personal
+            for text in topics.personal_in(new.event)
         }
         keys = await self._kept_keys(partition, submission.company_id, subjects) if subjects else {}
         return tuple(self._encode(submission.company_id, new.event_id, new.event, keys) for new in news)

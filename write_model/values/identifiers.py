@@ -27,6 +27,8 @@ BankAccountId = NewType("BankAccountId", UUID)
 JournalEntryId = NewType("JournalEntryId", UUID)
 CommandId = NewType("CommandId", UUID)
 EventId = NewType("EventId", UUID)
+WebhookId = NewType("WebhookId", UUID)
+WebhookDeliveryId = NewType("WebhookDeliveryId", UUID)
 
 PREFIXES: Final[Mapping[object, str]] = MappingProxyType(
     {
@@ -43,6 +45,8 @@ PREFIXES: Final[Mapping[object, str]] = MappingProxyType(
         JournalEntryId: "led",
         CommandId: "cmd",
         EventId: "evt",
+        WebhookId: "whk",
+        WebhookDeliveryId: "whd",
     }
 )
 """The prefix of each kind of identifier."""

@@ -33,6 +33,7 @@ CODES: Final = frozenset(
         "invalid-tax-number",
         "invalid-text",
         "invalid-unit-price",
+        "invalid-web-address",
         "invalid-weights",
         "quantity-out-of-range",
         "text-blank",

@@ -28,6 +28,39 @@ BEGIN
 END
 $$;
 
+-- The latest snapshot of each stream that has one.
+CREATE FUNCTION ccontrol.read_snapshots(p_partition int, p_company uuid, p_streams uuid[])
+RETURNS SETOF ccontrol.snapshots LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', p_company::text, true);
+    RETURN QUERY
+        SELECT n.* FROM unnest(p_streams) AS s
+        CROSS JOIN LATERAL (SELECT n.* FROM ccontrol.snapshots n
+                            WHERE n.partition = p_partition AND n.stream_id = s
+                            ORDER BY n.version DESC LIMIT 1) AS n;
+END
+$$;
+
+-- A newer snapshot in the place of the ones before it.
+CREATE FUNCTION ccontrol.keep_snapshot(p_partition int, p_company uuid, p_stream uuid, p_version int,
+    p_state_type text, p_state_version int, p_state bytea)
+RETURNS void LANGUAGE plpgsql SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', p_company::text, true);
+    -- Also one of the same version: it may have been of a state class that has changed since.
+    DELETE FROM ccontrol.snapshots n
+        WHERE n.partition = p_partition AND n.stream_id = p_stream AND n.version <= p_version;
+    INSERT INTO ccontrol.snapshots
+            (partition, company_id, stream_id, version, state_type, state_version, state)
+        VALUES (p_partition, p_company, p_stream, p_version, p_state_type, p_state_version, p_state)
+        ON CONFLICT DO NOTHING;
+END
+$$;
+
 CREATE FUNCTION ccontrol.stream_versions(p_partition int, p_company uuid, p_streams uuid[])
 RETURNS TABLE (stream_id uuid, version int) LANGUAGE plpgsql SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
@@ -49,9 +82,12 @@ SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     PERFORM set_config('ccontrol.company', p_company::text, true);
     RETURN QUERY
-        SELECT c.* FROM ccontrol.commands c
-        WHERE c.partition = p_partition AND c.company_id = p_company AND c.actor_id = p_actor
-          AND c.idempotency_key = ANY (p_keys);
+        -- Key by key and in their order: the one index that has it finds a key without reading the others.
+        SELECT c.* FROM unnest(p_keys) AS k(key)
+        CROSS JOIN LATERAL (SELECT c.* FROM ccontrol.commands c
+                            WHERE c.partition = p_partition AND c.company_id = p_company AND c.actor_id = p_actor
+                              AND c.idempotency_key BETWEEN k.key AND k.key
+                            ORDER BY c.idempotency_key LIMIT 1) AS c;
 END
 $$;
 

@@ -1,0 +1,1 @@
+"""Webhooks: addresses of partners that are told what happens."""
