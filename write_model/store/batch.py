@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from write_model.message import Context
-from write_model.store.append import Appended, CommandRecord, Conflicted, Decided, Submission
+from write_model.store.append import Appended, CommandRecord, Conflicted, Decided, Submission, runs
 from write_model.store.arrays import Bytes, Dates, Integers, Names, Texts, Uuids
 from write_model.store.connections import Row
 
@@ -32,7 +32,8 @@ def prepared(submission: Submission, texts: tuple[str, ...]) -> Prepared:
     expectations = dict(submission.expectations)
     written = set()
     for command in submission.commands:
-        for new in command.events:
+        for events in runs(command.events):
+            new = events[0]
             if new.stream_id not in written:
                 written.add(new.stream_id)
                 expectations.setdefault(new.stream_id, new.version - 1)
@@ -63,16 +64,13 @@ class Batch:
         }
         for command in member.submission.commands:
             columns.add_command(company, command.context, command.topic, command.answer, len(command.events))
-            for new in command.events:
-                kind = type(new.event)
-                columns.add_event(
-                    expected[new.stream_id],
-                    new.version,
-                    kind.topic,
-                    kind.schema_version,
-                    new.event_id,
-                    next(texts),
-                )
+            for events in runs(command.events):
+                expectation = expected[events[0].stream_id]
+                for new in events:
+                    kind = type(new.event)
+                    columns.add_event(
+                        expectation, new.version, kind.topic, kind.schema_version, new.event_id, next(texts)
+                    )
 
     def parameters(self) -> list[object]:
         """The arguments of the append function."""

@@ -30,6 +30,7 @@ from write_model.store.append import (
     StoreError,
     StoreUnavailable,
     Verdict,
+    runs,
 )
 from write_model.store.batch import APPEND, Batch, Prepared
 from write_model.store.connections import Row, is_connection_loss, is_rolled_back, is_shortage
@@ -59,7 +60,8 @@ Connect = Callable[[], Awaitable[AsyncConnection[Row]]]
 class _Waiting:
     prepared: Prepared
     verdict: "asyncio.Future[Verdict]"
-    keys: frozenset[tuple[UUID, UUID, str]]
+    keys: list[bytes]
+    """Company, actor and key of each command in one, because bytes remember their hash and ids do not."""
     events: int
     bytes: int
     deadline: float
@@ -91,14 +93,16 @@ class Committer:
             if self._is_full():
                 raise StoreBusy("too many submissions are waiting already")
         loop = asyncio.get_running_loop()
-        company_id = prepared.submission.company_id
+        company_id = prepared.submission.company_id.bytes
         waiting = _Waiting(
             prepared,
             loop.create_future(),
-            frozenset(
-                (company_id, command.context.actor.id, command.context.idempotency_key)
+            [
+                company_id
+                + command.context.actor.id.bytes
+                + command.context.idempotency_key.encode(errors="surrogatepass")
                 for command in prepared.submission.commands
-            ),
+            ],
             len(prepared.texts),
             sum(map(len, prepared.texts)),
             loop.time() + _PATIENCE_SECONDS,
@@ -148,7 +152,7 @@ class Committer:
         batch: list[_Waiting] = []
         held_back: list[_Waiting] = []
         written: set[UUID] = set()
-        keys: dict[tuple[UUID, UUID, str], bool] = {}
+        keys: dict[bytes, bool] = {}
         events = size = 0
         now = asyncio.get_running_loop().time()
         share = self._share()
@@ -287,10 +291,10 @@ class Committer:
 def _versions_after(batch: list[_Waiting]) -> dict[UUID, int]:
     """How far a batch that was appended has brought the streams it wrote."""
     return {
-        new.stream_id: new.version
+        events[-1].stream_id: events[-1].version
         for waiting in batch
         for command in waiting.prepared.submission.commands
-        for new in command.events
+        for events in runs(command.events)
     }
 
 
