@@ -1,7 +1,8 @@
 """`python -m benchmarks SUBJECT [options]`: measure, print a table, keep the figures as JSON.
 
 Every module of `benchmarks.subjects` is a subject. It has a docstring whose first line says what is measured,
-`arguments(parser)` for options of its own, and `async measure(options) -> list[Result]`.
+`arguments(parser)` for options of its own, and `async measure(options) -> list[Result]`. If it has `BARS`,
+the figures are judged as well.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import subjects
+from benchmarks.bars import judged
 from benchmarks.harness import ROUNDS, SECONDS, Result, table
 
 
@@ -31,6 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     results: list[Result] = asyncio.run(found[options.subject].measure(options))
     print(table(results))
+    print(judged(getattr(found[options.subject], "BARS", ()), results))
     if options.json is not None:
         options.json.write_text(json.dumps([result.as_json() for result in results], indent=1) + "\n")
 

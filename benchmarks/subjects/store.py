@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from benchmarks.bars import Bar
 from benchmarks.goods import new_id
 from benchmarks.harness import BlockingOperation, Case, Operation, Result, Sample, interleaved, sample, say
 from benchmarks.peers import StorePeer, installed
@@ -26,6 +27,28 @@ _HOT_STREAMS, _HOT_WORKERS = 10, 32
 _STREAM_EVENTS, _STREAMS, _LOADERS = 100, 20, 8
 _PAGE = 1000
 _COMPANIES = 64
+
+_LIBRARIES = ("eventsourcing", "eventsource-py")
+_BARE = ("psycopg",)
+BARS = (
+    Bar(workload="append", concurrency=64, at_least=5, peers=_LIBRARIES),
+    Bar(workload="append", concurrency=64, at_least=2, peers=_BARE),
+    Bar(workload="append", concurrency=1, at_least=0.6, peers=_BARE),
+    Bar(workload="contended", concurrency=_HOT_WORKERS, at_least=10, peers=_LIBRARIES),
+    Bar(workload="batch of 1000", concurrency=1, at_least=0.8, peers=_BARE),
+    Bar(workload=f"load of {_STREAM_EVENTS} events", concurrency=_LOADERS, at_least=0.6, peers=_BARE),
+    *(
+        Bar(
+            workload=f"append at {size:,}",
+            concurrency=concurrency,
+            at_least=0.9,
+            peers=("ccontrol",),
+            against="append at 1,000",
+        )
+        for size in (100_000, 1_000_000, 10_000_000)
+        for concurrency in (1, 64)
+    ),
+)
 
 Group = list[Case]
 """Cases that take turns."""

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from benchmarks.harness import Case, Sample, interleaved, percentile, sample, table
+from benchmarks.bars import Bar, judged
+from benchmarks.harness import Case, Result, Sample, interleaved, percentile, sample, table
 
 
 @pytest.mark.asyncio
@@ -59,3 +60,22 @@ async def test_each_round_gives_everybody_a_turn_and_begins_with_another() -> No
 def test_percentiles() -> None:
     values = [float(number) for number in range(100, 0, -1)]
     assert (percentile(values, 50), percentile(values, 99), percentile([], 99)) == (51.0, 100.0, 0.0)
+
+
+def test_a_bar_compares_with_the_best_of_the_peers() -> None:
+    def result(peer: str, rate: float, workload: str = "w") -> Result:
+        return Result(
+            workload=workload, peer=peer, concurrency=1, rate=rate, p50_ms=0, p99_ms=0, unit="x", spread=0,
+            rounds=3, notes={},
+        )  # fmt: skip
+
+    results = [result("ccontrol", 30), result("a", 10), result("b", 20), result("ccontrol", 10, "other")]
+
+    def judgement(at_least: float, peers: tuple[str, ...], against: str = "") -> str:
+        bar = Bar(workload="w", concurrency=1, at_least=at_least, peers=peers, against=against)
+        return judged([bar], results)
+
+    assert judgement(1.5, ("a", "b")).endswith("1.50 × a or b (at least 1.5): reached")
+    assert judgement(1.6, ("a", "b")).endswith("NOT REACHED")
+    assert "3.00 × other" in judgement(1, ("ccontrol",), "other")
+    assert judgement(1, ("nobody",)) == ""
