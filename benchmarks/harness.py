@@ -13,7 +13,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import cast
 
 ROUNDS = 3
@@ -33,6 +34,7 @@ class Sample:
     units: int
     seconds: float
     latencies: Sequence[float]
+    processor_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class Case:
     unit: str = "commands/s"
     notes: dict[str, object] = field(default_factory=dict)
     """Goes into the figures as it is: the size of a batch, the version of a peer."""
+    server: int | None = None
+    """The process whose children work for the peer; what they use counts as cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,8 @@ class Result:
     """(fastest − slowest round) / median: how far this figure can be believed."""
     rounds: int
     notes: dict[str, object]
+    cost_us: float = 0.0
+    """Processor time of client and server for one unit, in microseconds."""
 
     def as_json(self) -> dict[str, object]:
         """Flat, the notes beside the figures."""
@@ -76,6 +82,7 @@ class Result:
             "p99_ms": round(self.p99_ms, 3),
             "unit": self.unit,
             "spread": round(self.spread, 3),
+            "cost_us": round(self.cost_us, 1),
             "rounds": self.rounds,
             **self.notes,
         }
@@ -99,13 +106,15 @@ async def _in_flight(operation: Operation, concurrency: int, seconds: float) -> 
     async def work(worker: int) -> None:
         nonlocal units
         now = clock()
-        while now < deadline:
+        while True:  # everybody at least once, also who is late
             started = now
             # Not `units += await …`: that adds to what it was before the others' turns.
             done = await operation(worker)
             units += done
             now = clock()
             latencies.append(now - started)
+            if now >= deadline:
+                break
 
     await asyncio.gather(*(work(worker) for worker in range(concurrency)))
     return Sample(units, clock() - begun, latencies)
@@ -120,17 +129,36 @@ async def _in_threads(operation: BlockingOperation, concurrency: int, seconds: f
     def work(worker: int) -> tuple[int, list[float]]:
         units, latencies = 0, []
         now = clock()
-        while now < deadline:
+        while True:  # everybody at least once, also who is late
             started = now
             units += operation(worker)
             now = clock()
             latencies.append(now - started)
+            if now >= deadline:
+                break
         return units, latencies
 
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(concurrency) as threads:
         done = await asyncio.gather(*(loop.run_in_executor(threads, work, w) for w in range(concurrency)))
     return Sample(sum(units for units, _ in done), clock() - begun, [one for _, many in done for one in many])
+
+
+def _processor_seconds(server: int | None) -> float:
+    """What this process and the server's have used so far: hardly depends on who else is busy."""
+    own = time.process_time()
+    if server is None:
+        return own
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    return own + sum(map(_used_by, children))
+
+
+def _used_by(process: str) -> float:
+    try:
+        # In nanoseconds, of which `stat` knows only hundredths of a second.
+        return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
+    except OSError:  # gone meanwhile
+        return 0.0
 
 
 async def interleaved(cases: Sequence[Case], rounds: int, seconds: float) -> list[Result]:
@@ -140,7 +168,9 @@ async def interleaved(cases: Sequence[Case], rounds: int, seconds: float) -> lis
         for turn in range(len(cases)):
             index = (turn + number) % len(cases)
             gc.collect()
+            before = _processor_seconds(cases[index].server)
             taken = await cases[index].run(seconds if number else min(WARM_UP_SECONDS, seconds))
+            taken = replace(taken, processor_seconds=_processor_seconds(cases[index].server) - before)
             if number:
                 samples[index].append(taken)
         if number:
@@ -162,6 +192,7 @@ def _result(case: Case, samples: Sequence[Sample]) -> Result:
         spread=(max(rates) - min(rates)) / rate if rate else 0.0,
         rounds=len(samples),
         notes=case.notes,
+        cost_us=1e6 * statistics.median(taken.processor_seconds / max(taken.units, 1) for taken in samples),
     )
 
 
@@ -174,7 +205,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 def table(results: Sequence[Result]) -> str:
     """Figures for people, one line per case."""
     titles = f"{'workload':<22} {'peer':<16} {'in flight':>9} {'rate':>11} {'':<10} "
-    lines = [f"{titles} {'p50 ms':>8} {'p99 ms':>8} {'spread':>7}"]
+    lines = [f"{titles} {'p50 ms':>8} {'p99 ms':>8} {'spread':>7} {'cost µs':>9}"]
     before = None
     for result in results:
         if before not in (None, (result.workload, result.concurrency)):
@@ -182,7 +213,8 @@ def table(results: Sequence[Result]) -> str:
         before = (result.workload, result.concurrency)
         lines.append(
             f"{result.workload:<22} {result.peer:<16} {result.concurrency:>9} {result.rate:>11,.0f} "
-            f"{result.unit:<10} {result.p50_ms:>8.2f} {result.p99_ms:>8.2f} {result.spread:>6.0%}"
+            f"{result.unit:<10} {result.p50_ms:>8.2f} {result.p99_ms:>8.2f} {result.spread:>7.0%} "
+            f"{result.cost_us:>9,.0f}"
         )
     return "\n".join(lines)
 

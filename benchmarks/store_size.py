@@ -4,6 +4,7 @@ The rows that are there before are as many and as wide as real ones and stand in
 hashes are none: the chain of a company continues from its head, which is set, so appending does not notice.
 """
 
+from dataclasses import replace
 from uuid import UUID
 
 import psycopg
@@ -53,7 +54,9 @@ async def against_size(server: PostgresServer, size_max: int, rounds: int, secon
             say(f"filling a store with {size:,} events")
             _fill(url, peer.store.partition_of(COMPANY), size)
         for concurrency in _IN_FLIGHT:
-            cases = [_case(size, peer, concurrency) for size, peer in peers.items()]
+            cases = [
+                replace(_case(size, peer, concurrency), server=server.pid) for size, peer in peers.items()
+            ]
             results += await interleaved(cases, rounds, seconds)
     finally:
         for peer in peers.values():

@@ -78,7 +78,8 @@ async def measure(options: argparse.Namespace) -> list[Result]:
             for name, groups in _WORKLOADS.items():
                 if name in wanted:
                     for group in await groups(peers):
-                        results += await interleaved(group, options.rounds, options.seconds)
+                        cases = [replace(case, server=server.pid) for case in group]
+                        results += await interleaved(cases, options.rounds, options.seconds)
         finally:
             for peer in peers:
                 await peer.close()

@@ -1,7 +1,7 @@
 """The harness counts right: a wrong figure is worse than none."""
 
 import asyncio
-import time
+from threading import Barrier
 
 import pytest
 
@@ -27,14 +27,15 @@ async def test_what_workers_do_at_the_same_time_is_counted_once_each() -> None:
 @pytest.mark.asyncio
 async def test_what_blocks_gets_a_thread_per_worker() -> None:
     workers: list[int] = []
+    all_there = Barrier(4)
 
     def operation(worker: int) -> int:
         workers.append(worker)
-        time.sleep(0.01)
+        all_there.wait(timeout=60)
         return 1
 
-    taken = await sample(operation, 4, 0.03)
-    assert taken.units == len(workers)
+    taken = await sample(operation, 4, 0.0)
+    assert taken.units == len(workers) == 4
     assert set(workers) == {0, 1, 2, 3}
 
 
