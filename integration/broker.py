@@ -25,15 +25,17 @@ first event is published, and give its handler to `runtime/consumers.py`:
     await broker.consume(WEBHOOKS, handle)  # until cancelled; reconnects by itself
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from integration.event import IntegrationEvent
 
 Handler = Callable[[IntegrationEvent], Awaitable[None]]
+Outcome = Literal["handled", "retried", "buried"]
 
 
 class DeadLetter(Exception):
@@ -72,6 +74,17 @@ class Published:
     failure: PublishFailed | None = None
 
 
+class Tally:
+    """How often each outcome came of the deliveries of one queue in this process."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Outcome] = Counter()
+
+    def note(self, outcome: Outcome) -> None:
+        """One more."""
+        self.counts[outcome] += 1
+
+
 class Publisher(Protocol):
     """Sends; made by `Broker.publisher`, for one task."""
 
@@ -95,7 +108,7 @@ class Broker(Protocol):
         """A publisher of one's own. Connects when it is first used."""
         ...
 
-    async def consume(self, subscription: Subscription, handler: Handler) -> None:
+    async def consume(self, subscription: Subscription, handler: Handler, tally: Tally | None = None) -> None:
         """Give the queue's events to the handler until cancelled; the queue must have been declared.
 
         Waits for a broker that is down.

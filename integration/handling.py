@@ -1,12 +1,11 @@
 """What becomes of one delivery: dealt with, again later, or a dead letter. The same for every broker."""
 
 import asyncio
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
-from integration.broker import DeadLetter, Handler, Subscription
+from integration.broker import DeadLetter, Handler, Outcome, Subscription
 from integration.event import IntegrationEvent, NotAnEvent, from_json
 from projections.failures import describe
 
@@ -20,21 +19,15 @@ class Verdict:
     error: str | None = None
     pause: float | None = None
 
+    @property
+    def outcome(self) -> Outcome:
+        """What is counted."""
+        if self.error is None:
+            return "handled"
+        return "buried" if self.pause is None else "retried"
+
 
 DONE = Verdict()
-
-
-@dataclass(slots=True)
-class Tally:
-    """What came of the deliveries of one queue in this process, for those who watch."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def note(self, verdict: Verdict) -> Verdict:
-        """Count it."""
-        kind = "handled" if verdict.error is None else "buried" if verdict.pause is None else "retried"
-        self.counts[kind] += 1
-        return verdict
 
 
 def read(body: bytes) -> IntegrationEvent | Verdict:

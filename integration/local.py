@@ -20,11 +20,12 @@ from integration.broker import (
     Published,
     PublishFailed,
     Subscription,
+    Tally,
     Unroutable,
 )
 from integration.dead_letters import bury
 from integration.event import IntegrationEvent
-from integration.handling import Tally, Verdict, handle, read
+from integration.handling import Verdict, handle, read
 from integration.patterns import matches
 from integration.turns import Turn, Turns
 from projections.backoff import Backoff
@@ -227,7 +228,7 @@ class _Session:
                         "DELETE FROM integration.local_messages WHERE queue = %s AND id = %s",
                         (queue, message.id),
                     )
-        self._tally.note(verdict)
+        self._tally.note(verdict.outcome)
 
 
 async def _insert(connection: Connection, rows: Sequence[tuple[str, str, bytes]]) -> None:

@@ -19,14 +19,20 @@ from uuid import UUID
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
-from aio_pika.exceptions import AMQPException, ChannelInvalidStateError, DeliveryError, PublishError
+from aio_pika.exceptions import (
+    AMQPChannelError,
+    AMQPException,
+    ChannelInvalidStateError,
+    DeliveryError,
+    PublishError,
+)
 from psycopg_pool import AsyncConnectionPool
 from yarl import URL
 
-from integration.broker import Handler, Letter, Published, PublishFailed, Subscription, Unroutable
+from integration.broker import Handler, Letter, Published, PublishFailed, Subscription, Tally, Unroutable
 from integration.dead_letters import bury
 from integration.event import IntegrationEvent
-from integration.handling import Tally, Verdict, handle, read
+from integration.handling import Verdict, handle, read
 from integration.turns import Turn, Turns
 from projections.backoff import Backoff
 from projections.connections import Connection, is_transient, stop_if_cancelled
@@ -351,7 +357,7 @@ class _Session:
                 to, headers = _retry(self._name, verdict.pause), {_ATTEMPTS: _attempts(message) + 1}
             await _send(self._channel.default_exchange, to, _letter(message), headers)
         await message.ack()
-        self._tally.note(verdict)
+        self._tally.note(verdict.outcome)
 
     async def _keep(self, message: AbstractIncomingMessage) -> None:
         """From the broker's dead letters into ours."""
@@ -413,7 +419,9 @@ def _as_failure(error: BaseException) -> PublishFailed:
     if isinstance(error, PublishError):
         return Unroutable("it belongs to no queue")
     kind = "Nack" if isinstance(error, DeliveryError) else type(error).__name__
-    return PublishFailed(f"the broker: {kind}")
+    # What it says about a channel is about queues and their arguments; about a connection it may be secret.
+    why = f": {error}" if isinstance(error, AMQPChannelError) else ""
+    return PublishFailed(f"the broker: {kind}{why}")
 
 
 async def _closed(closeable: AbstractChannel | AbstractConnection) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def prepare(database_url: str) -> "FirstLogin":
     """Make what is missing; the environment already says where everything is."""
     # Imported here: they bring the whole write side along, and ./run --help must not wait for that.
+    from integration import bookkeeping
     from runtime.first_start import ensure_first_company
     from runtime.settings import Settings
     from write_model.store.migrations import upgrade
@@ -30,6 +31,7 @@ def prepare(database_url: str) -> "FirstLogin":
     with psycopg.connect(database_url.replace("postgresql+psycopg://", "postgresql://"), connect_timeout=10):
         pass
     upgrade(database_url)
+    asyncio.run(bookkeeping.ensure(database_url))
     return asyncio.run(ensure_first_company(settings))
 
 

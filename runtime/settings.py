@@ -13,6 +13,8 @@ class Settings(BaseSettings):
 
     database_url: str = Field(validation_alias="DATABASE_URL")
     redis_url: str = Field(validation_alias="REDIS_URL")
+    amqp_url: str | None = Field(default=None, validation_alias="AMQP_URL")
+    """Where RabbitMQ is; without it, tables of the database stand in."""
     state: Path = Field(default=Path(".ccontrol"), validation_alias="CCONTROL_STATE")
     host: str = Field(default="127.0.0.1", validation_alias="CCONTROL_HOST")
     port: int = Field(default=8000, validation_alias="CCONTROL_PORT")

@@ -1,8 +1,8 @@
 """Everything on this machine in the foreground: what ./run executes once the virtual environment is there.
 
-Starts the embedded servers (unless DATABASE_URL and REDIS_URL name others), migrates, creates the first
-company, starts the API and the projector, waits until they are ready, says where to look, and then keeps them
-alive until Ctrl-C. Whatever ends this process, even kill -9, ends the others too.
+Starts the embedded servers (unless DATABASE_URL, REDIS_URL and AMQP_URL name others), migrates, creates the
+first company, starts the projector, the API and the relay, waits until they are ready, says where to look,
+and then keeps them alive until Ctrl-C. Whatever ends this process, even kill -9, ends the others too.
 """
 
 import argparse
@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from runtime.prepare import prepare
-from runtime.servers import PostgresServer, ServerFailed, ValkeyServer
+from runtime.servers import PostgresServer, RabbitMQServer, ServerFailed, ValkeyServer
 from runtime.servers.process import LOOPBACK, free_port, last_lines, port_is_free, write_private
 from runtime.supervisor import OwnProcess, Supervisor
 
 if TYPE_CHECKING:
     from runtime.first_start import FirstLogin
 
+# The projector first: the API is not ready before somebody projects.
+_OWN_ROLES = ("projector", "api", "relay")
 _PROJECT = Path(__file__).resolve().parents[1]
 _DEFAULT_PORT = 8000
 _READY_WITHIN_SECONDS = 120.0
@@ -55,8 +57,9 @@ class _StopRequested(BaseException):
 class Instance:
     """One running installation on this machine: its folder, its servers, its processes."""
 
-    def __init__(self, state: Path, port: int) -> None:
+    def __init__(self, state: Path, port: int, *, broker: bool) -> None:
         self.state = state
+        self._broker = broker
         self.url = f"http://{LOOPBACK}:{port}"
         self._port = port
         self._logs = state / "logs"
@@ -64,6 +67,7 @@ class Instance:
         self._supervisor = Supervisor(say)
         self._postgres: PostgresServer | None = None
         self._valkey: ValkeyServer | None = None
+        self._rabbitmq: RabbitMQServer | None = None
 
     @property
     def database_url(self) -> str:
@@ -73,6 +77,17 @@ class Instance:
     def redis_url(self) -> str:
         return self._valkey.url if self._valkey else os.environ["REDIS_URL"]
 
+    @property
+    def amqp_url(self) -> str | None:
+        """None where tables of the database stand in for a broker."""
+        return self._rabbitmq.url if self._rabbitmq else os.environ.get("AMQP_URL") or None
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where the servers are, as they are described to others."""
+        found = {"database_url": self.database_url, "redis_url": self.redis_url}
+        return found | ({"amqp_url": self.amqp_url} if self.amqp_url else {})
+
     def start_servers(self) -> None:
         """The embedded servers, unless the environment names others."""
         if not os.environ.get("DATABASE_URL"):
@@ -81,6 +96,9 @@ class Instance:
         if not os.environ.get("REDIS_URL"):
             self._valkey = ValkeyServer(self.state / "valkey", log=self._log("redis"))
             self._supervisor.start("redis", self._valkey)
+        if self._broker and not os.environ.get("AMQP_URL"):
+            self._rabbitmq = RabbitMQServer(self.state / "rabbitmq", log=self._log("rabbitmq"))
+            self._supervisor.start("rabbitmq", self._rabbitmq)
 
     def prepare(self) -> "FirstLogin":
         """Keys, tables, the first company; all of it a no-op on later starts."""
@@ -88,9 +106,10 @@ class Instance:
         return prepare(self.database_url)
 
     def start_own_processes(self) -> None:
-        """The projector first: the API is not ready before somebody projects."""
-        for role in ("projector", "api"):
+        """In one process: what is told and who deals with it. A deployment may have several of each."""
+        for role in _OWN_ROLES:
             command = [sys.executable, "-P", "-m", "runtime.cli", "serve", role]
+            command += ["--consumers"] if role == "relay" else []
             own = OwnProcess(command, log=self._log(role), directory=_PROJECT, environment=self._environment)
             self._supervisor.start(role, own)
 
@@ -100,9 +119,7 @@ class Instance:
         while not self._is_ready():
             self._supervisor.tend()
             failed = [
-                role
-                for role in ("api", "projector")
-                if self._supervisor.crashes_of(role) >= _CRASHES_MAX_BEFORE_READY
+                role for role in _OWN_ROLES if self._supervisor.crashes_of(role) >= _CRASHES_MAX_BEFORE_READY
             ]
             if failed or time.monotonic() > deadline:
                 role = failed[0] if failed else "api"
@@ -113,13 +130,13 @@ class Instance:
 
     def tend_for_ever(self) -> None:
         """Keep everybody alive; a signal ends this."""
-        known = (self.database_url, self.redis_url)
+        known = self.urls
         while True:
             if self._supervisor.tend():
                 # A server that lost its port to somebody else is back on another one.
-                if known != (self.database_url, self.redis_url):
-                    known = (self.database_url, self.redis_url)
-                    for role in ("projector", "api"):
+                if known != self.urls:
+                    known = self.urls
+                    for role in _OWN_ROLES:
                         self._supervisor.restart(role)
                 self.write_description()
             time.sleep(0.2)
@@ -131,8 +148,7 @@ class Instance:
         """For the command line and for scripts; private, because the URLs carry passwords."""
         description = {
             "url": self.url,
-            "database_url": self.database_url,
-            "redis_url": self.redis_url,
+            **self.urls,
             "pids": self.pids(),
         }
         write_private(self.state / "instance.json", json.dumps(description, indent=2) + "\n")
@@ -155,6 +171,7 @@ class Instance:
         return {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
+            **({"AMQP_URL": self.amqp_url} if self.amqp_url else {}),
             "CCONTROL_STATE": str(self.state),
             "CCONTROL_PORT": str(self._port),
         }
@@ -177,7 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         state.chmod(0o700)
         with _alone_in(state):
-            _run(Instance(state, _choose_port(options.port)), as_json=options.json)
+            port = _choose_port(options.port)
+            _run(Instance(state, port, broker=options.broker), as_json=options.json)
     except _CannotStart as reason:
         say(str(reason))
         return reason.code
@@ -222,8 +240,7 @@ def _as_json(instance: Instance, login: "FirstLogin") -> str:
             "url": instance.url,
             "login": {"email": login.email, "password": login.password},
             "company_id": login.company_id,
-            "database_url": instance.database_url,
-            "redis_url": instance.redis_url,
+            **instance.urls,
             "pids": instance.pids(),
         }
     )
@@ -281,12 +298,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./run",
         description="Start everything on this machine, in the foreground. "
-        "DATABASE_URL and REDIS_URL, if set, are used instead of embedded servers.",
+        "DATABASE_URL, REDIS_URL and AMQP_URL, if set, are used instead of servers of our own.",
     )
     parser.add_argument(
         "--state", type=Path, default=_PROJECT / ".ccontrol", help="folder that keeps the data"
     )
     parser.add_argument("--port", type=int, help=f"port of the API (default: {_DEFAULT_PORT})")
+    parser.add_argument(
+        "--broker", action="store_true", help="start a RabbitMQ; without, the database does its work"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line once everything is ready")
     return parser
 

@@ -52,7 +52,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start RabbitMQ while other tests run; with several workers, all of them have collected the same."""
-    wanted = any(item.get_closest_marker("broker") for item in session.items)
+    wanted = any(
+        item.get_closest_marker("broker") and "private_rabbitmq" not in getattr(item, "fixturenames", ())
+        for item in session.items
+    )
     if wanted and _WORKER in ("master", "gw0") and not session.config.option.collectonly:
         # The same folder as the fixture below finds.
         factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]

@@ -1,5 +1,7 @@
 """`ccontrol serve`: the long-running processes, in the foreground."""
 
+from typing import Annotated
+
 import typer
 
 app = typer.Typer(name="serve", help="Run one process in the foreground.", no_args_is_help=True)
@@ -21,3 +23,25 @@ def projector() -> int:
     from runtime.settings import Settings
 
     return main(Settings())
+
+
+@app.command()
+def relay(
+    consumers: Annotated[
+        bool, typer.Option("--consumers", help="Also consume here, instead of in processes of their own.")
+    ] = False,
+) -> int:
+    """The relay, which tells the broker what was recorded; AMQP_URL says where RabbitMQ is."""
+    from runtime.relay_process import main
+    from runtime.settings import Settings
+
+    return main(Settings(), relays=True, consumes=consumers)
+
+
+@app.command()
+def consumers() -> int:
+    """Those who deal with what the relay tells."""
+    from runtime.relay_process import main
+    from runtime.settings import Settings
+
+    return main(Settings(), relays=False, consumes=True)

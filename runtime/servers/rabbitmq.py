@@ -90,7 +90,7 @@ class RabbitMQServer:
             log=self._log,
             death_signal=signal.SIGKILL,
             directory=Path("/"),
-            environment=found.environment,
+            environment={**found.environment, "HOME": str(self._directory)},
         )
         if not process.wait_until(lambda: _listens(names), timeout_seconds=30):
             return False

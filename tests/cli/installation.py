@@ -17,7 +17,7 @@ from runtime.cli.program import run
 from runtime.servers.process import free_port
 
 _ROOT = Path(__file__).parents[2]
-_ELSEWHERE = {"DATABASE_URL", "REDIS_URL", "CCONTROL_URL", "CCONTROL_TOKEN", "CCONTROL_STATE"}
+_ELSEWHERE = {"DATABASE_URL", "REDIS_URL", "AMQP_URL", "CCONTROL_URL", "CCONTROL_TOKEN", "CCONTROL_STATE"}
 
 
 @dataclass(frozen=True)

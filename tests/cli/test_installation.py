@@ -168,7 +168,14 @@ def test_who_and_what_runs(running: Installation) -> None:
         running.told["company_id"],
     )
     roles = running.run("ps", "-o", "json").data["roles"]
-    assert {each["role"] for each in roles} == {"supervisor", "postgres", "redis", "api", "projector"}
+    assert {each["role"] for each in roles} == {
+        "supervisor",
+        "postgres",
+        "redis",
+        "api",
+        "projector",
+        "relay",
+    }
     assert all(each["running"] for each in roles)
     assert running.run("db", "current", "-o", "json").data["revision"]
     upgraded = running.run("db", "upgrade", "-o", "json").data

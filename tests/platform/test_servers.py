@@ -1,17 +1,20 @@
 """The servers we start ourselves: they come back, they ask for a password, they leave nobody behind."""
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import aio_pika
 import psycopg
 import pytest
 import redis
 
-from runtime.servers import PostgresServer, ServerFailed, ValkeyServer
+from runtime.servers import PostgresServer, RabbitMQServer, ServerFailed, ValkeyServer
 from runtime.servers.process import LOOPBACK, free_port, processes_inside, wait_until
 
 pytestmark = pytest.mark.service
@@ -96,6 +99,39 @@ def test_valkey_keeps_what_it_confirmed(private_redis: ValkeyServer) -> None:
     private_redis.start()
     with redis.Redis.from_url(private_redis.url) as client:
         assert client.get("kept") == b"1"
+
+
+def test_rabbitmq_is_private_and_leaves_nobody_behind(
+    private_rabbitmq: RabbitMQServer, tmp_path: Path
+) -> None:
+    """That what it confirmed survives being killed is in tests/integration/test_broker_killed.py."""
+    url = private_rabbitmq.url
+    assert _listening_address(url) == "0100007F"
+    password = url.split(":")[2].split("@")[0]
+    asyncio.run(_greet(url))
+    with pytest.raises(aio_pika.exceptions.AMQPError):
+        asyncio.run(_greet(url.replace(password, "wrong")))
+    family = _at_home_in(tmp_path)
+    assert private_rabbitmq.pid in family
+    assert len(family) >= 3  # with its name server and its resolver
+    assert not any(password.encode() in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in family)
+    private_rabbitmq.kill()
+    assert wait_until(lambda: not _at_home_in(tmp_path), timeout_seconds=20)
+
+
+async def _greet(url: str) -> None:
+    async with await aio_pika.connect(url, timeout=10):
+        pass
+
+
+def _at_home_in(directory: Path) -> set[int]:
+    """Every process whose environment names a place in this folder."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdecimal() and os.fsencode(directory) in (entry / "environ").read_bytes():
+                found.add(int(entry.name))
+    return found
 
 
 @pytest.mark.parametrize("kind", [PostgresServer, ValkeyServer])

@@ -20,7 +20,7 @@ from runtime.servers.process import LOOPBACK, wait_until
 pytestmark = [pytest.mark.service, pytest.mark.timeout(240)]
 
 _ROOT = Path(__file__).parents[2]
-_ROLES = {"supervisor", "postgres", "redis", "api", "projector"}
+_ROLES = {"supervisor", "postgres", "redis", "api", "projector", "relay"}
 
 Up = Callable[..., subprocess.Popen[str]]
 
@@ -30,7 +30,9 @@ def up(tmp_path: Path) -> Iterator[Up]:
     """Starts the foreground process on a state folder of this test."""
     started: list[subprocess.Popen[str]] = []
     environment = {
-        name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"DATABASE_URL", "REDIS_URL", "AMQP_URL"}
     }
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -99,6 +101,18 @@ def test_a_day_of_starts_and_stops(up: Up, tmp_path: Path) -> None:
     again.kill()
     again.communicate(timeout=60)
     assert wait_until(lambda: _all_gone(told_again["pids"].values()), timeout_seconds=30)
+
+
+@pytest.mark.broker
+def test_with_a_broker_rabbitmq_comes_and_goes_too(up: Up, rabbitmq_server: str) -> None:
+    """The session's broker is asked for only to know whether this machine can have one."""
+    first = up("--broker")
+    told = _told(first)
+    assert set(told["pids"]) == _ROLES | {"rabbitmq"}
+    assert told["amqp_url"].startswith("amqp://")
+    first.kill()
+    first.communicate(timeout=60)
+    assert wait_until(lambda: _all_gone(told["pids"].values()), timeout_seconds=30)
 
 
 def test_a_wanted_port_that_is_taken_is_a_clear_error(up: Up) -> None:
