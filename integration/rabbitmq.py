@@ -145,12 +145,20 @@ class RabbitMQ:
         return await aio_pika.connect(self._url, timeout=_CONNECT_SECONDS)
 
     async def _channel(self) -> AbstractChannel:
-        """A new channel on the connection for publishing, which is made anew when it is lost."""
+        """A new channel on the connection for publishing.
+
+        The library takes a connection that the broker has reset for open: one that gives no channel is left.
+        """
         async with self._connecting:
             if self._connection is None or self._connection.is_closed:
                 self._connection = await self._connect()
             connection = self._connection
-        return await self._open(connection)
+        try:
+            return await self._open(connection)
+        except _BROKEN:
+            if self._connection is connection:
+                await self.close()
+            raise
 
     async def _open(self, connection: AbstractConnection) -> AbstractChannel:
         # Without on_return_raises a message that belongs to no queue would be confirmed like any other.

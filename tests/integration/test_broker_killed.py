@@ -20,7 +20,7 @@ from tests.projections.sample import FakeLog
 
 KILLS = int(os.environ.get("CCONTROL_BROKER_KILLS", "2"))
 MESSAGES = int(os.environ.get("CCONTROL_BROKER_MESSAGES", "2000"))
-PATIENCE_SECONDS = 120 + 60 * KILLS
+PATIENCE_SECONDS = 60 + 30 * KILLS
 
 # RabbitMQ 3.10 forgets a quorum queue whose node is killed within a second or two of its declaration, and
 # then waits for it for ever. That is the broker's to mend; this test is about ours.
