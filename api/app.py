@@ -21,6 +21,7 @@ from api.limits import Attempts
 from api.memberships import Directory
 from api.metrics import Metrics
 from api.openapi import document
+from api.outbox_numbers import OutboxNumbers
 from api.passwords import PasswordChecker
 from api.queries import Reads
 from api.routes import gates_of, routes_of
@@ -50,6 +51,8 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.metrics = Metrics()
+    app.state.outbox_numbers = OutboxNumbers()
+    app.state.metrics.registry.register(app.state.outbox_numbers)
     app.state.tokens = AccessTokens(services.token_keys)
     app.state.directory = Directory(services.engine)
     app.state.visitors = Visitors()

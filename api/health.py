@@ -1,6 +1,7 @@
 """Is it alive, is it ready, and the numbers: for supervisors, load balancers and Prometheus."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -67,6 +68,9 @@ class Numbers:
 
     async def __call__(self, request: Request) -> Response:
         """In Prometheus' text format: the doors' own numbers, then everybody else's."""
+        with suppress(*_SILENT):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await request.app.state.outbox_numbers.look(services_of(request).engine)
         own = generate_latest(request.app.state.metrics.registry)
         return Response(own + generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 

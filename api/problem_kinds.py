@@ -61,6 +61,12 @@ _ALL = (
         retryable=True,
     ),
     Kind(
+        "already-decided",
+        409,
+        "Já se decidiu sobre esta mensagem",
+        "Somebody has decided about this message already",
+    ),
+    Kind(
         "version-differs",
         409,
         "Este registro mudou enquanto você o editava",

@@ -177,7 +177,7 @@ class RabbitMQ:
             # Before what is sent to them: dead-lettering into a queue that does not exist would hang.
             await _queue(channel, _dead(name), {"x-delivery-limit": _NO_LIMIT})
             back = {"x-dead-letter-exchange": "", "x-dead-letter-strategy": "at-least-once"}
-            for seconds in subscription.retry_seconds:
+            for seconds in sorted(set(subscription.retry_seconds)):
                 await _queue(
                     channel,
                     _retry(name, seconds),

@@ -10,6 +10,7 @@ from runtime.cli import (
     audit,
     companies,
     db,
+    dlq,
     events,
     imports,
     output,
@@ -50,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (serve, db, imports, projections, events, audit, reports, companies, users):
+for group in (serve, db, imports, projections, dlq, events, audit, reports, companies, users):
     app.add_typer(group.app)
 app.command("ps")(processes.ps)
 app.command("whoami")(whoami.whoami)

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.app import create_app
 from api.passwords import hash_password
 from api.services import Services
-from projections.bookkeeping import ensure
+from integration.bookkeeping import ensure
 from projections.catalogue import PROJECTIONS
 from projections.worker import run
 from read_model.cache import Views

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.app import create_app
 from api.memberships import Membership, User
 from api.passwords import hash_password
 from api.services import Services
 from projections.catalogue import PROJECTIONS
+from read_model.database import open_engine
 from read_model.freshness import Freshnesses
 from tests.scenario import MemoryStore, RandomIds
 from write_model.companies.company import RegisterCompany
@@ -165,7 +165,7 @@ async def open_world() -> World:
     keys = [Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()]
     ids = RandomIds()
     dispatcher = Dispatcher(cast("Store", store), ids)
-    engine = cast("AsyncEngine", None)
+    engine = open_engine("postgresql://nobody@127.0.0.1:1/nothing")  # nobody listens there
     services = Services(
         store=cast("Store", store),
         dispatcher=dispatcher,
