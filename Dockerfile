@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# One image for every process: the command chooses which (serve api, serve projector, runtime.prepare).
+# One image for every process: the command chooses which (serve api, projector, relay, consumers, or runtime.prepare).
 
 FROM python:3.13-slim AS build
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1

@@ -11,7 +11,7 @@ import yaml
 
 _ROOT = Path(__file__).parents[2]
 _BIN = Path(sys.executable).parent
-_OWN_SERVICES = ("prepare", "api", "projector")
+_OWN_SERVICES = ("prepare", "api", "projector", "relay", "consumers")
 
 
 @pytest.fixture(scope="module")
