@@ -133,6 +133,22 @@ def generic_description(*, batch: bool) -> dict[str, Any]:
     )
 
 
+def shortcut_description(form: Form, *, target: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """What FastAPI is told about another way to a command, where the path says all there is to say."""
+    doc = (form.meta.command.__doc__ or "").strip()
+    path = {"name": target, "in": "path", "required": True, "schema": schema}
+    return _described(
+        operation_id=f"{form.topic}.by_{target}",
+        tag=form.meta.route.split("/")[1],
+        summary=doc.splitlines()[0],
+        description=f"{doc}\n\nPermission: `{form.meta.permission}`. Command: `{form.topic}`.",
+        parameters=[path, *_ENVELOPE],
+        body={"type": "object", "additionalProperties": False},
+        example={},
+        created=False,
+    )
+
+
 def _described(
     *,
     operation_id: str,

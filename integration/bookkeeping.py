@@ -5,6 +5,7 @@ dead_letters     messages that could not be dealt with, and what operators decid
 consumers        which process consumes which queue, and what came of it
 local_bindings   the queues of the local broker: which events each gets
 local_messages   what is in them
+webhook_…        what is told to webhooks, what came of it, and which of them fail: webhooks/schema.sql
 """
 
 from importlib.resources import files
@@ -21,8 +22,11 @@ _LOCK = 0x7EAC
 async def ensure(database_url: str) -> None:
     """Create whatever is missing, as the owner of the database. The roles and the store must exist."""
     await projections.ensure(database_url)  # the leases are kept there
-    schema = files("integration").joinpath("schema.sql").read_bytes()
+    room = files("integration")
+    schema = room.joinpath("schema.sql").read_bytes()
+    webhooks = room.joinpath("webhooks", "schema.sql").read_bytes()
     async with await psycopg.AsyncConnection.connect(plain_url(database_url)) as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         await connection.execute("SET LOCAL client_min_messages = warning")
         await connection.execute(schema)
+        await connection.execute(webhooks)

@@ -34,6 +34,7 @@ from write_model.values.identifiers import (
     ReceivableId,
     SaleId,
     SettlementId,
+    WebhookDeliveryId,
     WebhookId,
     decode,
     encode,
@@ -52,6 +53,7 @@ PLACES: Final[dict[object, tuple[str, str]]] = {
     BankAccountId: ("bank_account", "/v1/bank-accounts/"),
     JournalEntryId: ("journal_entry", "/v1/ledger/entries/"),
     WebhookId: ("webhook", "/v1/webhooks/"),
+    WebhookDeliveryId: ("webhook_delivery", "/v1/webhook-deliveries/"),
 }
 """What can be looked at, and where. Identifiers of other kinds are not linked."""
 

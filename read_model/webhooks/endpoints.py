@@ -33,6 +33,8 @@ TABLE = read_table(
 )
 _ORDER = (TABLE.c.webhook_id,)
 
+EVERYTHING = "*"
+
 OVERLAP = timedelta(hours=24)
 """How long the secret that was replaced signs as well."""
 
@@ -66,10 +68,13 @@ class Endpoint:
     previous_secret_id: UUID | None
     rotated_at: datetime | None
 
-    def wants(self, topic: str, position: int) -> bool:
-        """Whether it is to be told of what happened at this position, which its filters know as `topic`."""
-        heard = self.is_enabled and self.active_since < position
-        return heard and any(fnmatchcase(topic, wanted) for wanted in self.topics)
+    def wants(self, topic: str, position: int, *, technical: bool = False) -> bool:
+        """Whether it is to be told of this. What is technical hears who names it or its context."""
+        if not self.is_enabled or position <= self.active_since:
+            return False
+        return any(
+            fnmatchcase(topic, wanted) for wanted in self.topics if not (technical and wanted == EVERYTHING)
+        )
 
     def secret_ids(self, now: datetime) -> tuple[UUID, ...]:
         """Which secrets sign at this moment, the present one first."""

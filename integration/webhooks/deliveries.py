@@ -1,0 +1,306 @@
+"""What is to be delivered, and what came of it: rows that any number of couriers share.
+
+A courier takes rows under a lease of the database's clock; when it dies, the lease ends and another takes
+them. What it writes afterwards is written only while the row is still its own. When a row is due is told by
+the clock the courier was given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid5
+
+from psycopg.rows import class_row
+
+from projections.connections import Connection
+
+PENDING_MAX: Final = 10_000
+"""How many may wait for one webhook; what comes beyond is dropped, and can be redelivered."""
+
+KEPT: Final = timedelta(days=30)
+"""How long what came of a delivery is kept."""
+
+_ENQUEUE = """
+INSERT INTO integration.webhook_deliveries
+    (company_id, delivery_id, webhook_id, event_id, topic, "position", body, tries_max, created_at, due_at,
+     state, reason, ended_at)
+    SELECT %(company_id)s, %(delivery_id)s, %(webhook_id)s, %(event_id)s, %(topic)s, %(position)s, %(body)s,
+            %(tries_max)s, %(now)s, %(now)s, CASE WHEN room THEN 'pending' ELSE 'dropped' END,
+            CASE WHEN NOT room THEN 'queue-full' END, CASE WHEN NOT room THEN %(now)s::timestamptz END
+        FROM (SELECT count(*) < %(pending_max)s AS room
+                FROM (SELECT FROM integration.webhook_deliveries
+                        WHERE webhook_id = %(webhook_id)s AND state = 'pending'
+                        LIMIT %(pending_max)s) AS waiting) AS queue
+    ON CONFLICT DO NOTHING
+"""
+_REDELIVER = """
+UPDATE integration.webhook_deliveries
+    SET state = 'pending', reason = NULL, ended_at = NULL, tries = 0, due_at = %(now)s,
+        leased_until = NULL, redelivered_by = %(position)s
+    WHERE company_id = %(company_id)s AND delivery_id = %(delivery_id)s AND webhook_id = %(webhook_id)s
+        AND state <> 'pending' AND redelivered_by < %(position)s
+"""
+# First which webhooks have anything waiting, stepping from one to the next through the index; then the few
+# rows of each that are due, as many as it may have on the way. So ten thousand rows of one webhook cost the
+# others nothing. A lease is added only where none is: two couriers may each see room for one webhook and
+# together go over its limit by what they take at the same moment.
+_TAKE = """
+WITH RECURSIVE waiting AS (
+    (SELECT webhook_id FROM integration.webhook_deliveries WHERE state = 'pending'
+        ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.webhook_id FROM integration.webhook_deliveries d
+            WHERE d.state = 'pending' AND d.webhook_id > w.webhook_id ORDER BY d.webhook_id LIMIT 1)
+        FROM waiting w WHERE w.webhook_id IS NOT NULL),
+allowed AS (
+    SELECT w.webhook_id, CASE WHEN %(failing)s THEN 1 ELSE %(each_max)s END - (
+                SELECT count(*) FROM integration.webhook_deliveries d
+                WHERE d.webhook_id = w.webhook_id AND d.state = 'pending'
+                    AND d.leased_until > clock_timestamp()) AS room
+        FROM waiting w
+        LEFT JOIN integration.webhook_health h ON h.webhook_id = w.webhook_id
+        WHERE w.webhook_id IS NOT NULL AND (coalesce(h.failures, 0) >= %(failing_from)s) = %(failing)s),
+chosen AS (
+    SELECT n.company_id, n.delivery_id FROM allowed a CROSS JOIN LATERAL (
+        SELECT d.company_id, d.delivery_id, d.due_at,
+                row_number() OVER (ORDER BY d.due_at) AS turn
+            FROM (SELECT company_id, delivery_id, due_at FROM integration.webhook_deliveries
+                    WHERE webhook_id = a.webhook_id AND state = 'pending' AND due_at <= %(now)s
+                        AND (leased_until IS NULL OR leased_until < clock_timestamp())
+                    ORDER BY due_at LIMIT greatest(a.room, 0) FOR UPDATE SKIP LOCKED) AS d) AS n
+    ORDER BY n.turn, n.due_at LIMIT %(limit)s)
+UPDATE integration.webhook_deliveries d
+    SET leased_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s), owner = %(owner)s,
+        tries = d.tries + 1, attempts = d.attempts + 1
+    FROM chosen c WHERE d.company_id = c.company_id AND d.delivery_id = c.delivery_id
+    RETURNING d.company_id, d.delivery_id, d.webhook_id, d.event_id, d.topic, d.body, d.tries, d.tries_max,
+        d.attempts
+"""
+_SETTLE = """
+UPDATE integration.webhook_deliveries
+    SET state = %(state)s, reason = %(reason)s, due_at = coalesce(%(due_at)s, due_at),
+        ended_at = %(ended_at)s, leased_until = NULL, owner = NULL
+    WHERE company_id = %(company_id)s AND delivery_id = %(delivery_id)s AND state = 'pending'
+        AND owner = %(owner)s AND attempts = %(attempts)s
+"""
+_NOTE = """
+INSERT INTO integration.webhook_attempts
+    (company_id, delivery_id, number, started_at, milliseconds, status, error, snippet)
+    VALUES (%(company_id)s, %(delivery_id)s, %(attempts)s, %(started_at)s, %(milliseconds)s, %(status)s,
+        %(error)s, %(snippet)s)
+    ON CONFLICT DO NOTHING
+"""
+_FAILED = """
+INSERT INTO integration.webhook_health AS h (webhook_id, company_id, failures, failing_since)
+    VALUES (%(webhook_id)s, %(company_id)s, 1, %(now)s)
+    ON CONFLICT (webhook_id) DO UPDATE SET failures = h.failures + 1
+    RETURNING failures, failing_since
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """One delivery, ours until the lease ends. `attempts` counts all there were, this one included."""
+
+    company_id: UUID
+    delivery_id: UUID
+    webhook_id: UUID
+    event_id: UUID
+    topic: str
+    body: bytes
+    tries: int
+    tries_max: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One call, and what came back."""
+
+    started_at: datetime
+    milliseconds: int
+    status: int | None
+    error: str | None
+    snippet: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What becomes of a delivery: `pending` again at `due_at`, or ended."""
+
+    state: str
+    reason: str | None = None
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How often in a row a webhook has failed, and since when."""
+
+    failures: int
+    failing_since: datetime
+
+
+def delivery_id_of(webhook_id: UUID, event_id: UUID) -> UUID:
+    """The delivery of an event to a webhook; there is one, however often the event comes."""
+    return uuid5(webhook_id, event_id.hex)
+
+
+async def enqueue(
+    connection: Connection,
+    *,
+    company_id: UUID,
+    webhook_id: UUID,
+    event_id: UUID,
+    topic: str,
+    position: int,
+    body: bytes,
+    tries_max: int,
+    now: datetime,
+    pending_max: int = PENDING_MAX,
+) -> None:
+    """Have an event told, unless it is to be already; dropped at once when too much waits already."""
+    await connection.execute(
+        _ENQUEUE,
+        {
+            "company_id": company_id,
+            "delivery_id": delivery_id_of(webhook_id, event_id),
+            "webhook_id": webhook_id,
+            "event_id": event_id,
+            "topic": topic,
+            "position": position,
+            "body": body,
+            "tries_max": tries_max,
+            "now": now,
+            "pending_max": pending_max,
+        },
+    )
+
+
+async def redeliver(
+    connection: Connection,
+    *,
+    company_id: UUID,
+    webhook_id: UUID,
+    delivery_id: UUID,
+    position: int,
+    now: datetime,
+) -> bool:
+    """Try again from the beginning; `position` is that of the request, which counts once."""
+    done = await connection.execute(
+        _REDELIVER,
+        {
+            "company_id": company_id,
+            "webhook_id": webhook_id,
+            "delivery_id": delivery_id,
+            "position": position,
+            "now": now,
+        },
+    )
+    return done.rowcount > 0
+
+
+async def take(
+    connection: Connection,
+    *,
+    owner: str,
+    now: datetime,
+    limit: int,
+    each_max: int,
+    failing_from: int,
+    failing: bool,
+    lease_seconds: float,
+) -> list[Taken]:
+    """What is due, of webhooks that fail or of those that do not; of one that fails, one at a time."""
+    async with connection.cursor(row_factory=class_row(Taken)) as cursor:
+        await cursor.execute(
+            _TAKE,
+            {
+                "owner": owner,
+                "now": now,
+                "limit": limit,
+                "each_max": each_max,
+                "failing_from": failing_from,
+                "failing": failing,
+                "lease_seconds": lease_seconds,
+            },
+        )
+        return await cursor.fetchall()
+
+
+async def settle(
+    connection: Connection,
+    taken: Taken,
+    ruling: Ruling,
+    attempt: Attempt | None,
+    *,
+    owner: str,
+    now: datetime,
+) -> bool:
+    """Write down what came of it; False, and nothing is written, when it is somebody else's by now."""
+    row = {
+        "company_id": taken.company_id,
+        "delivery_id": taken.delivery_id,
+        "attempts": taken.attempts,
+        "owner": owner,
+    }
+    async with connection.transaction():
+        done = await connection.execute(
+            _SETTLE,
+            {
+                **row,
+                "state": ruling.state,
+                "reason": ruling.reason,
+                "due_at": ruling.due_at,
+                "ended_at": None if ruling.state == "pending" else now,
+            },
+        )
+        if done.rowcount == 0:
+            return False
+        if attempt is not None:
+            await connection.execute(
+                _NOTE,
+                {
+                    **row,
+                    "started_at": attempt.started_at,
+                    "milliseconds": attempt.milliseconds,
+                    "status": attempt.status,
+                    "error": attempt.error,
+                    "snippet": attempt.snippet,
+                },
+            )
+    return True
+
+
+async def note_failure(connection: Connection, company_id: UUID, webhook_id: UUID, now: datetime) -> Health:
+    """One more in a row."""
+    cursor = await connection.execute(
+        _FAILED, {"company_id": company_id, "webhook_id": webhook_id, "now": now}
+    )
+    ((failures, failing_since),) = await cursor.fetchall()
+    return Health(failures, failing_since)
+
+
+async def note_health(connection: Connection, webhook_id: UUID) -> None:
+    """It works, or is to be looked at with fresh eyes."""
+    await connection.execute("DELETE FROM integration.webhook_health WHERE webhook_id = %s", (webhook_id,))
+
+
+async def forget(connection: Connection, before: datetime, limit: int = 1_000) -> int:
+    """Remove what ended before then, a limited number at a time; returns how many."""
+    done = await connection.execute(
+        "DELETE FROM integration.webhook_deliveries d USING ("
+        "SELECT company_id, delivery_id FROM integration.webhook_deliveries "
+        "WHERE state <> 'pending' AND ended_at < %s LIMIT %s) AS old "
+        "WHERE d.company_id = old.company_id AND d.delivery_id = old.delivery_id",
+        (before, limit),
+    )
+    return done.rowcount
+
+
+async def backlog(connection: Connection) -> Sequence[float]:
+    """How many wait, and for how long the first of them has been due."""
+    cursor = await connection.execute("SELECT pending, oldest_seconds FROM integration.webhook_backlog()")
+    ((pending, oldest),) = await cursor.fetchall()
+    return pending, oldest

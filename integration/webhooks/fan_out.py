@@ -1,0 +1,157 @@
+"""An event comes from the broker, and every webhook that wants it gets a delivery.
+
+Who wants it is read from the projection of webhooks, once that has folded as far as the event itself: so a
+webhook is told exactly of what happened after it was registered, however late or often the event comes.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from integration.event import IntegrationEvent
+from integration.webhooks import deliveries
+from integration.webhooks.retries import TRIES_MAX
+from projections.connections import Connection
+from read_model.database import reading
+from read_model.freshness import Freshnesses, standings_in
+from read_model.webhooks.endpoints import Endpoint, endpoints
+from write_model.message import EVENTS
+from write_model.values.identifiers import decode
+from write_model.webhooks.events import (
+    RedeliveryRequested,
+    TestRequested,
+    WebhookChanged,
+    WebhookEnabled,
+)
+
+PROJECTION: Final = "webhooks_endpoints"
+_PATIENCE_SECONDS: Final = 10.0
+_COMPANIES_MAX: Final = 10_000
+_LOOK_AGAIN: Final = frozenset({WebhookEnabled.topic, WebhookChanged.topic})
+
+
+class NotFoldedYet(Exception):
+    """The projection of webhooks is behind this event; it comes again."""
+
+
+class FanOut:
+    """The handler of the queue of webhooks. `ring` wakes a courier of this process."""
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[Connection],
+        engine: AsyncEngine,
+        freshness: Freshnesses,
+        clock: Callable[[], datetime],
+        ring: Callable[[], None],
+    ) -> None:
+        self._pool = pool
+        self._engine = engine
+        self._freshness = freshness
+        self._clock = clock
+        self._ring = ring
+        # The webhooks of a company as they were at a position. For an event before it they are as good as
+        # new: of those registered since none wants it, and the courier looks again before it calls.
+        self._known: OrderedDict[UUID, tuple[int, Sequence[Endpoint]]] = OrderedDict()
+
+    async def __call__(self, event: IntegrationEvent) -> None:
+        """Doing it twice does no harm."""
+        if event.topic == RedeliveryRequested.topic:
+            await self._redeliver(event)
+        elif event.topic == TestRequested.topic:
+            await self._enqueue(event, [_linked(event, "webhook", "whk")], tries_max=1)
+        else:
+            if event.topic in _LOOK_AGAIN:
+                await self._forgive(_linked(event, "webhook", "whk"))
+            technical = _is_technical(event.topic)
+            wanting = [
+                each.id
+                for each in await self._endpoints(event)
+                if each.wants(event.topic, event.position, technical=technical)
+            ]
+            await self._enqueue(event, wanting, tries_max=TRIES_MAX)
+
+    async def _endpoints(self, event: IntegrationEvent) -> Sequence[Endpoint]:
+        found = self._known.get(event.company_id)
+        if found is None or found[0] < event.position:
+            found = await self._read(event)
+            if found[0] < event.position:
+                await self._freshness.wait(
+                    [PROJECTION], event.partition, event.position, timeout_seconds=_PATIENCE_SECONDS
+                )
+                found = await self._read(event)
+                if found[0] < event.position:
+                    raise NotFoldedYet(event.public_id)
+            self._known[event.company_id] = found
+            self._known.move_to_end(event.company_id)
+            if len(self._known) > _COMPANIES_MAX:
+                self._known.popitem(last=False)
+        return found[1]
+
+    async def _read(self, event: IntegrationEvent) -> tuple[int, Sequence[Endpoint]]:
+        async with reading(self._engine, event.company_id) as connection:
+            standings = await standings_in(connection, [PROJECTION], event.partition)
+            standing = standings.get(PROJECTION)
+            if standing is None:
+                return 0, ()
+            return standing.position, await endpoints(connection, event.company_id)
+
+    async def _enqueue(self, event: IntegrationEvent, webhooks: Sequence[UUID], *, tries_max: int) -> None:
+        if not webhooks:
+            return
+        body = _told(event)
+        async with self._pool.connection() as connection, connection.transaction():
+            # The broker forgets the event after this: a crash of the database must not.
+            await connection.execute("SET LOCAL synchronous_commit = on")
+            for webhook_id in webhooks:
+                await deliveries.enqueue(
+                    connection,
+                    company_id=event.company_id,
+                    webhook_id=webhook_id,
+                    event_id=event.id,
+                    topic=event.topic,
+                    position=event.position,
+                    body=body,
+                    tries_max=tries_max,
+                    now=self._clock(),
+                )
+        self._ring()
+
+    async def _redeliver(self, event: IntegrationEvent) -> None:
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute("SET LOCAL synchronous_commit = on")
+            await deliveries.redeliver(
+                connection,
+                company_id=event.company_id,
+                webhook_id=_linked(event, "webhook", "whk"),
+                delivery_id=_linked(event, "webhook_delivery", "whd"),
+                position=event.position,
+                now=self._clock(),
+            )
+        self._ring()
+
+    async def _forgive(self, webhook_id: UUID) -> None:
+        async with self._pool.connection() as connection:
+            await deliveries.note_health(connection, webhook_id)
+
+
+def _linked(event: IntegrationEvent, kind: str, prefix: str) -> UUID:
+    return next(decode(prefix, link.id) for link in event.links if link.type == kind)
+
+
+def _is_technical(topic: str) -> bool:
+    kind = EVENTS.get(topic)
+    return kind is not None and kind.importance == "technical"
+
+
+def _told(event: IntegrationEvent) -> bytes:
+    """The body, the same at every try: type, time, and the thin event."""
+    moment = event.recorded_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    told = {"type": event.topic, "timestamp": moment, "data": json.loads(event.to_json())}
+    return json.dumps(told, separators=(",", ":")).encode()
