@@ -28,6 +28,7 @@ from api.routes import gates_of, routes_of
 from api.services import Services
 from api.switchboard import Switchboard, through_route
 from api.tokens import AccessTokens
+from api.webhook_numbers import WebhookNumbers
 
 
 class UnknownProjection(LookupError):
@@ -53,6 +54,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.metrics = Metrics()
     app.state.outbox_numbers = OutboxNumbers()
     app.state.metrics.registry.register(app.state.outbox_numbers)
+    app.state.webhook_numbers = WebhookNumbers()
+    app.state.metrics.registry.register(app.state.webhook_numbers)
     app.state.tokens = AccessTokens(services.token_keys)
     app.state.directory = Directory(services.engine)
     app.state.visitors = Visitors()

@@ -71,6 +71,7 @@ class Numbers:
         with suppress(*_SILENT):
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await request.app.state.outbox_numbers.look(services_of(request).engine)
+                await request.app.state.webhook_numbers.look(services_of(request).engine)
         own = generate_latest(request.app.state.metrics.registry)
         return Response(own + generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 

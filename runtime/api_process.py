@@ -59,6 +59,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 ids=SystemIds(),
                 views=Views(redis, store.epoch),
                 redis=redis,
+                loopback_allowed=settings.webhooks_on_loopback,
             )
     finally:
         await freshness.stop()

@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 
 from integration.consumers import Consumer
 from runtime.settings import Settings
+from runtime.webhooks_process import webhooks_consumer
 
 
 @asynccontextmanager
 async def consumers_of(settings: Settings) -> AsyncIterator[Sequence[Consumer]]:
     """All of them, with whatever they need connected; closed at the end."""
-    yield ()
+    async with webhooks_consumer(settings) as webhooks:
+        yield (webhooks,)

@@ -23,6 +23,11 @@ class Settings(BaseSettings):
     blob_url: str | None = Field(default=None, validation_alias="BLOB_URL")
     """Where signed heads are kept outside the database; `blobs` in the state folder unless said otherwise."""
 
+    webhooks_on_loopback: bool = Field(default=False, validation_alias="CCONTROL_WEBHOOKS_LOOPBACK")
+    """For development: webhooks may be on this very machine, and then without TLS."""
+    webhooks_authorities: Path | None = Field(default=None, validation_alias="CCONTROL_WEBHOOKS_AUTHORITIES")
+    """A file of certificate authorities that webhooks may have beside those of the machine."""
+
     @property
     def root_key(self) -> Path:
         """Wraps every company's key for personal data."""

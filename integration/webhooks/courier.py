@@ -8,6 +8,7 @@ and those that fail never have more than half of the places.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -82,6 +83,7 @@ class Courier:
         self._bell = asyncio.Event()
         self._busy: set[asyncio.Task[None]] = set()
         self._failing: set[asyncio.Task[None]] = set()
+        self._outcomes: Counter[str] = Counter()
 
     def ring(self) -> None:
         """Look now."""
@@ -232,17 +234,18 @@ class Courier:
                 connection, taken, ruling, attempt, owner=self._with.owner, now=self._with.clock()
             )
         if settled:
-            metrics.DELIVERIES.labels(outcome).inc()
+            self._outcomes[outcome] += 1
         return settled
 
     async def _keep_house(self) -> None:
-        """Say how much waits, and forget what is old."""
+        """Count what came of it, and forget what is old."""
         while True:
             try:
                 async with self._with.pool.connection() as connection:
-                    pending, oldest = await deliveries.backlog(connection)
-                    metrics.PENDING.set(pending)
-                    metrics.OLDEST_SECONDS.set(oldest)
+                    counted = self._outcomes.copy()
+                    async with connection.transaction():
+                        await deliveries.count(connection, counted)
+                    self._outcomes -= counted
                     await deliveries.forget(connection, self._with.clock() - KEPT)
             except Exception as error:
                 stop_if_cancelled()

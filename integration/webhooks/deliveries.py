@@ -5,7 +5,7 @@ them. What it writes afterwards is written only while the row is still its own. 
 the clock the courier was given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -299,8 +299,11 @@ async def forget(connection: Connection, before: datetime, limit: int = 1_000) -
     return done.rowcount
 
 
-async def backlog(connection: Connection) -> Sequence[float]:
-    """How many wait, and for how long the first of them has been due."""
-    cursor = await connection.execute("SELECT pending, oldest_seconds FROM integration.webhook_backlog()")
-    ((pending, oldest),) = await cursor.fetchall()
-    return pending, oldest
+async def count(connection: Connection, outcomes: Mapping[str, int]) -> None:
+    """Add to what is counted over all couriers."""
+    for outcome, number in sorted(outcomes.items()):
+        await connection.execute(
+            "INSERT INTO integration.webhook_outcomes AS o (outcome, deliveries) VALUES (%s, %s) "
+            "ON CONFLICT (outcome) DO UPDATE SET deliveries = o.deliveries + EXCLUDED.deliveries",
+            (outcome, number),
+        )

@@ -47,6 +47,11 @@ CREATE TABLE IF NOT EXISTS integration.webhook_health (
     failures integer NOT NULL,
     failing_since timestamptz NOT NULL) WITH (fillfactor = 70);
 
+-- How often attempts ended how, ever: couriers add to it now and then.
+CREATE TABLE IF NOT EXISTS integration.webhook_outcomes (
+    outcome text PRIMARY KEY,
+    deliveries bigint NOT NULL) WITH (fillfactor = 50);
+
 -- Counts and an age over all companies, for whoever watches; nothing in it says whose they are.
 CREATE OR REPLACE FUNCTION integration.webhook_backlog()
 RETURNS TABLE (pending bigint, oldest_seconds double precision)
@@ -56,8 +61,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
 $$;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON integration.webhook_deliveries, integration.webhook_attempts,
-    integration.webhook_health TO ccontrol_projector;
-GRANT SELECT ON integration.webhook_deliveries, integration.webhook_attempts TO ccontrol_app;
+    integration.webhook_health, integration.webhook_outcomes TO ccontrol_projector;
+GRANT SELECT ON integration.webhook_deliveries, integration.webhook_attempts, integration.webhook_outcomes
+    TO ccontrol_app;
 
 DO $$
 DECLARE

@@ -19,6 +19,7 @@ from runtime.cli import (
     reports,
     serve,
     users,
+    webhooks,
     whoami,
 )
 from runtime.cli.outcome import Exit, Stop, usage
@@ -51,7 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (serve, db, imports, projections, dlq, events, audit, reports, companies, users):
+for group in (serve, db, imports, projections, dlq, events, audit, reports, companies, users, webhooks):
     app.add_typer(group.app)
 app.command("ps")(processes.ps)
 app.command("whoami")(whoami.whoami)

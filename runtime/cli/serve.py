@@ -45,3 +45,12 @@ def consumers() -> int:
     from runtime.settings import Settings
 
     return main(Settings(), relays=False, consumes=True)
+
+
+@app.command()
+def webhooks() -> int:
+    """A courier of webhooks, beside those that live with the consumers."""
+    from runtime.settings import Settings
+    from runtime.webhooks_process import main
+
+    return main(Settings())

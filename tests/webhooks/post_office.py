@@ -149,6 +149,11 @@ class PostOffice:
         async with self.pool.connection() as connection:
             return await (await connection.execute(query.encode(), values)).fetchall()
 
+    async def run(self, statement: str) -> None:
+        """Change the database."""
+        async with self.pool.connection() as connection:
+            await connection.execute(statement.encode())
+
     async def deliveries(self) -> list[dict[str, Any]]:
         """All there are, in the order of events."""
         async with self.pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
@@ -195,7 +200,7 @@ async def open_post_office(database_url: str) -> AsyncIterator[PostOffice]:
     engine = open_engine(database_url, pool_size=4)
     async with open_pool(database_url, size=8) as pool:
         async with await connect(database_url) as connection:
-            for table in ("webhook_attempts", "webhook_deliveries", "webhook_health"):
+            for table in ("webhook_attempts", "webhook_deliveries", "webhook_health", "webhook_outcomes"):
                 await connection.execute(f"DELETE FROM integration.{table}")  # noqa: S608
             found = await connection.execute("SELECT max(position) FROM read.checkpoints")
             ((position,),) = await found.fetchall()
