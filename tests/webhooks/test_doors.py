@@ -1,33 +1,51 @@
 """The log of deliveries over HTTP, and telling something once more."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
-from integration.bookkeeping import ensure
 from integration.webhooks import deliveries
 from integration.webhooks.deliveries import Attempt, Ruling
 from projections.connections import connect
+from runtime import relay_process
+from runtime.settings import Settings
+from tests.conftest import fresh_database
 from tests.doors.house import House, move_in, open_house
 from tests.doors.world import assert_problem
+from tests.webhooks.receiver import answering, receiving
 from write_model.values.identifiers import decode, encode
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture
-async def house(database_url: str, redis_url: str) -> AsyncIterator[House]:
-    await ensure(database_url)
-    async with open_house(database_url, redis_url) as opened:
-        yield await move_in(opened)
+@pytest.fixture(scope="module")
+def own_database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
+    with fresh_database(postgres_server, migrated_template) as url:
+        yield url
 
 
-async def test_deliveries_are_listed_shown_and_asked_for_again(house: House, database_url: str) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def building(own_database_url: str, redis_server: str) -> AsyncIterator[House]:
+    """Everything started once; in a Redis database that no other test uses."""
+    async with open_house(own_database_url, f"{redis_server.rsplit('/', 1)[0]}/14") as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def house(building: House) -> House:
+    return await move_in(building)
+
+
+async def test_deliveries_are_listed_shown_and_asked_for_again(house: House, own_database_url: str) -> None:
     made = await house.post("/v1/webhooks", {"url": "https://erp.example.com/ganchos", "topics": ["sales.*"]})
     assert made.status_code == 201, made.text
     assert made.json()["secret"].startswith("whsec_")
@@ -38,8 +56,10 @@ async def test_deliveries_are_listed_shown_and_asked_for_again(house: House, dat
     assert "whsec" not in shown.text
 
     moment = datetime.fromisoformat("2026-11-23T15:00:00+00:00")
-    ids = [await _delivered(database_url, house, webhook, moment + timedelta(minutes=n)) for n in range(3)]
-    await _delivered(database_url, house, webhook, moment, company=house.other_company_id)
+    ids = [
+        await _delivered(own_database_url, house, webhook, moment + timedelta(minutes=n)) for n in range(3)
+    ]
+    await _delivered(own_database_url, house, webhook, moment, company=house.other_company_id)
     first = (await house.get("/v1/webhook-deliveries?limit=2")).json()
     rest = (await house.get(f"/v1/webhook-deliveries?limit=2&cursor={first['page']['next_cursor']}")).json()
     assert [row["id"] for row in first["data"] + rest["data"]] == ids[::-1]
@@ -62,6 +82,44 @@ async def test_deliveries_are_listed_shown_and_asked_for_again(house: House, dat
     assert_problem(await house.post(f"/v1/webhook-deliveries/{ids[0]}/redeliver", {}, **elsewhere), 404)
     assert_problem(await house.get(f"/v1/webhook-deliveries/{ids[0]}", **elsewhere), 404)
     assert len((await house.get("/v1/webhook-deliveries", **elsewhere)).json()["data"]) == 1
+
+
+async def test_from_a_command_to_a_partner_and_to_being_disabled(
+    house: House,
+    own_database_url: str,
+    redis_server: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Doors, projector, relay, consumer and courier, as they run in production."""
+    monkeypatch.setattr(house.app.state, "services", replace(house.app.state.services, loopback_allowed=True))
+    environment = {
+        "DATABASE_URL": own_database_url,
+        "REDIS_URL": redis_server,
+        "CCONTROL_STATE": str(tmp_path),
+        "CCONTROL_WEBHOOKS_LOOPBACK": "1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AMQP_URL", raising=False)
+    telling = asyncio.create_task(relay_process._serve(Settings(), relays=True, consumes=True))
+    async with receiving(secure=False) as receiver:
+        body = {"url": f"http://127.0.0.1:{receiver.port}/ganchos", "topics": ["companies.*"]}
+        webhook = (await house.post("/v1/webhooks", body)).json()["resource"]["id"]
+        tested = await house.post(f"/v1/webhooks/{webhook}/test", {})
+        await receiver.until(1)
+        told = json.loads(receiver.received[0].body)
+        assert told["data"]["id"] == tested.json()["events"][0]["id"]
+        receiver.respond = answering(410)
+        await house.post(f"/v1/webhooks/{webhook}/test", {})
+        async with asyncio.timeout(30):
+            while (row := (await house.get(f"/v1/webhooks/{webhook}")).json())["status"] == "enabled":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (row["status"], row["status_set_by"]) == ("disabled", "system")
+        assert row["status_reason"].startswith("410")
+    telling.cancel()
+    with suppress(asyncio.CancelledError):
+        await telling
 
 
 async def _delivered(
