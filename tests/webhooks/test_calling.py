@@ -212,7 +212,10 @@ async def test_an_endless_body_is_read_a_little_and_the_status_counts() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz",
     ],
 )
-async def test_a_body_that_breaks_off_or_never_comes_changes_nothing(raw: bytes) -> None:
+async def test_a_body_that_breaks_off_or_never_comes_changes_nothing(
+    raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integration.webhooks.calling._BODY_SECONDS", 0.2)
     async with receiving() as receiver:
         for wait in (False, True):
             receiver.respond = saying(raw, then_wait=wait)

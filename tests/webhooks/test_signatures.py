@@ -2,7 +2,11 @@
 
 import hashlib
 import hmac
+import re
+import time
 from base64 import b64decode, b64encode
+from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,3 +33,17 @@ def test_each_secret_signs_by_itself() -> None:
 def test_it_is_what_a_receiver_computes(secret: bytes, timestamp: int, body: bytes) -> None:
     expected = hmac.new(secret, b"evt_1." + str(timestamp).encode() + b"." + body, hashlib.sha256)
     assert signature([secret], "evt_1", timestamp, body) == f"v1,{b64encode(expected.digest()).decode()}"
+
+
+def test_the_documentation_tells_receivers_how_to_check_it() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    known: dict[str, Any] = {}
+    exec(code, known)  # noqa: S102 - our own documentation
+    now = int(time.time())
+    headers = {"webhook-id": "evt_1", "webhook-timestamp": str(now)}
+    headers["webhook-signature"] = signature([b"another", b64decode(SECRET)], "evt_1", now, BODY)
+    assert known["is_ours"](f"whsec_{SECRET}", headers, BODY)
+    assert not known["is_ours"](f"whsec_{SECRET}", headers, BODY + b" ")
+    assert not known["is_ours"](f"whsec_{b64encode(b'stranger').decode()}", headers, BODY)
+    assert not known["is_ours"](f"whsec_{SECRET}", headers | {"webhook-timestamp": str(now - 3_600)}, BODY)
