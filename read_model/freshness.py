@@ -187,6 +187,7 @@ class Freshnesses:
                 self._raise(partition)
             else:
                 self._known.pop(partition, None)
+                self._said.pop(partition, None)
             self._wake(partition)
 
     def _raise(self, partition: int) -> None:

@@ -128,3 +128,43 @@ async def test_what_is_remembered_needs_no_question_and_is_forgotten_at_a_rollba
         await bench.until(forgotten, what="the news")
     await freshnesses.stop()
     await engine.dispose()
+
+
+async def test_what_a_notification_says_is_believed_of_the_served_generation_only(
+    bench: Bench, log: FakeLog
+) -> None:
+    await fill(log, 100)
+    head = await log.head(1)
+    engine = open_engine(bench.database_url, pool_size=2)
+    freshnesses = Freshnesses(engine)
+    await freshnesses.start()
+    async with bench.worker(log, [Balances]):
+        await bench.caught_up(log, "sample_balances")
+    # With the worker gone, nobody but this test says anything.
+    assert (await freshnesses.wait(["sample_balances"], 1, head, timeout_seconds=5)).fresh
+
+    async def says(payload: str) -> None:
+        await bench.execute("SELECT pg_notify('ccontrol_checkpoints', %s)", payload)
+
+    async def fresh() -> bool:
+        # Not in its last look, which asks the database: what is remembered is what is tested.
+        return (await freshnesses.wait(["sample_balances"], 1, head + 5, timeout_seconds=0.01)).fresh
+
+    await says('{"at":{"1":{"sample_balances":[99,100000],"unheard_of":[1,100000]}}}')
+    await says('{"at":{"2":{"sample_balances":[1,100000]}}}')
+    await asyncio.sleep(0.1)
+    assert not await fresh()
+    await says(f'{{"at":{{"1":{{"sample_balances":[1,{head + 5}]}}}}}}')
+    await bench.until(fresh, what="the news")
+    # A partition of which too much would have to be said, and then everything, is asked about anew.
+    for forget in ('{"at":{"1":{}}}', "*"):
+        await says(forget)
+
+        async def forgotten() -> bool:
+            return not await fresh()
+
+        await bench.until(forgotten, what="forgetting")
+        await says(f'{{"at":{{"1":{{"sample_balances":[1,{head + 5}]}}}}}}')
+        await bench.until(fresh, what="the news")
+    await freshnesses.stop()
+    await engine.dispose()
