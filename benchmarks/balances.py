@@ -1,7 +1,7 @@
 """Who brings a table of balances up to a log: a row per product with what was received of it, exactly once.
 
-All fold the same facts, `goods.FACTS` over and over; each from its own log, from nothing to the end. What
-must come out is known beforehand, and everybody's table is compared with it after every turn.
+All fold the same facts, receipts of a hundred products over and over; each from its own log, from nothing to
+the end. What must come out is known beforehand, and everybody's table is compared with it after every turn.
 """
 
 import asyncio
@@ -36,6 +36,7 @@ from write_model.store.store import Store
 _SUBMISSION_EVENTS = 1000
 _COMPANIES = 16
 _PAGE = 2000
+_PRODUCTS = 100
 
 TABLE = read_table(
     "benchmark_balances",
@@ -73,11 +74,16 @@ class BalancePeer(Protocol):
         ...
 
 
+def fact_of(number: int) -> StockReceived:
+    """The same few products come again and again, as accounts do."""
+    return FACTS[number % _PRODUCTS]
+
+
 def expected(events: int) -> dict[UUID, int]:
     """What must come out of so many facts."""
     amounts: Counter[UUID] = Counter()
     for number in range(events):
-        fact = FACTS[number % len(FACTS)]
+        fact = fact_of(number)
         amounts[fact.product_id] += fact.value.minor
     return dict(amounts)
 
@@ -110,7 +116,7 @@ async def write_log(url: str, key: Path, events: int) -> None:
                 stream_id=company_id,
                 version=before + number + 1,
                 event_id=uuid4(),
-                event=FACTS[(first + number) % len(FACTS)],
+                event=fact_of(first + number),
             )
             for number in range(min(_SUBMISSION_EVENTS, events - first))
         ]
@@ -190,12 +196,13 @@ class Ccontrol:
 
 
 _BARE_READ = """
-SELECT position, (data::json ->> 'product_id')::uuid, (data::json #>> '{value,minor}')::bigint
+SELECT position, company_id, (data::json ->> 'product_id')::uuid, (data::json #>> '{value,minor}')::bigint
     FROM ccontrol.events WHERE partition = %s ORDER BY position
 """
 _BARE_WRITE = """
-INSERT INTO bare_balances SELECT * FROM unnest(%s::uuid[], %s::bigint[])
-    ON CONFLICT (product_id) DO UPDATE SET value_minor = bare_balances.value_minor + EXCLUDED.value_minor
+INSERT INTO bare_balances SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[])
+    ON CONFLICT (company_id, product_id) DO UPDATE
+    SET value_minor = bare_balances.value_minor + EXCLUDED.value_minor
 """
 
 
@@ -203,13 +210,16 @@ class Bare:
     """As little as one can write."""
 
     name = "bare psycopg"
-    does = "a server-side cursor over two values of each event, a dict, one upsert and a checkpoint per page"
+    does = "a server-side cursor over three values an event, a dict, an upsert and a checkpoint per page"
 
     def __init__(self, url: str, events: int) -> None:
         self._url = url
         self.events = events
         with psycopg.connect(url) as connection:
-            connection.execute("CREATE TABLE bare_balances (product_id uuid PRIMARY KEY, value_minor bigint)")
+            connection.execute(
+                "CREATE TABLE bare_balances (company_id uuid, product_id uuid, value_minor bigint, "
+                "PRIMARY KEY (company_id, product_id))"
+            )
             connection.execute("CREATE TABLE bare_checkpoints (partition int PRIMARY KEY, position bigint)")
 
     async def catch_up(self) -> Sample:
@@ -231,10 +241,11 @@ class Bare:
         with log.cursor(name="log", binary=True) as cursor:
             cursor.execute(_BARE_READ, (partition,))
             while page := cursor.fetchmany(_PAGE):
-                amounts: dict[UUID, int] = {}
-                for _, product, minor in page:
-                    amounts[product] = amounts.get(product, 0) + minor
-                connection.execute(_BARE_WRITE, (list(amounts), list(amounts.values())))
+                amounts: dict[tuple[UUID, UUID], int] = {}
+                for _, company, product, minor in page:
+                    amounts[company, product] = amounts.get((company, product), 0) + minor
+                companies, products = zip(*amounts, strict=True)
+                connection.execute(_BARE_WRITE, (list(companies), list(products), list(amounts.values())))
                 connection.execute(
                     "INSERT INTO bare_checkpoints VALUES (%s, %s) "
                     "ON CONFLICT (partition) DO UPDATE SET position = EXCLUDED.position",

@@ -11,7 +11,7 @@ from eventsourcing.postgres import PostgresTrackingRecorder
 from eventsourcing.projection import Projection, ProjectionRunner
 from psycopg.sql import SQL
 
-from benchmarks.goods import FACTS
+from benchmarks.balances import fact_of
 
 
 class Stock(Aggregate):
@@ -73,8 +73,8 @@ def write_log(environment: Mapping[str, str], events: int) -> None:
                         originator_id=stream,
                         originator_version=number + 1,
                         timestamp=Stock.Received.create_timestamp(),
-                        product_id=FACTS[number % len(FACTS)].product_id,
-                        value_minor=FACTS[number % len(FACTS)].value.minor,
+                        product_id=fact_of(number).product_id,
+                        value_minor=fact_of(number).value.minor,
                     )
                 )
                 for number in range(first, min(first + 500, events))

@@ -21,7 +21,7 @@ from runtime.servers import ValkeyServer
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How long the logs are."""
-    parser.add_argument("--events", type=int, default=100_000, help="of ours and of the bare consumer")
+    parser.add_argument("--events", type=int, default=200_000, help="of ours and of the bare consumer")
     parser.add_argument("--peer-events", type=int, default=2_000, help="of those who are slower")
     parser.add_argument("--rebuild-events", type=int, default=200_000, help="0 leaves the rebuild out")
 
