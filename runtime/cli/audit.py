@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.cli import instance, moments, output
+from runtime.cli import instance, moments, output, packages
 from runtime.cli.company import Company, OneCompany, company_id
 from runtime.cli.events import Language, show_events
 from runtime.cli.outcome import Exit, Stop, usage
@@ -133,6 +133,10 @@ def _show(
         console.print(f"   … and {len(violations) - _SHOWN_VIOLATIONS:,} more (-o json has all)")
     word = "NOT intact" if violations else "Verified"
     console.print(f" {word}: {verification.events:,} events in {seconds:.1f} s")
+
+
+app.command()(packages.export)
+app.command("check-package")(packages.check_package)
 
 
 @app.command("heads")

@@ -99,6 +99,15 @@ def kept_here() -> list[Kept]:
 
 def public_keys_here() -> dict[str, bytes] | None:
     """The key that signs here; None when it is not on this machine, and only the published ones are known."""
+    key = key_here()
+    if key is None:
+        return None
+    public = public_bytes(key)
+    return {key_id_of(public): public}
+
+
+def key_here() -> Ed25519PrivateKey | None:
+    """The key itself."""
     folder = instance.own_folder()
     path = None if folder is None else folder / "keys" / CHECKPOINTS_KEY
     if path is None or not path.exists():
@@ -106,5 +115,4 @@ def public_keys_here() -> dict[str, bytes] | None:
     key = load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
         raise usage(f"{path} is not an Ed25519 key")
-    public = public_bytes(key)
-    return {key_id_of(public): public}
+    return key

@@ -17,6 +17,12 @@ def duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
+def beginning(text: str, now: datetime) -> datetime:
+    """The same for where something begins: a day is there from its first instant on."""
+    found = moment(text, now)
+    return found - timedelta(days=1) if len(text) == len("2026-11-23") and not _AGO.fullmatch(text) else found
+
+
 def moment(text: str, now: datetime) -> datetime:
     """An instant: a duration before now, a day (all of it, in UTC), or a moment with its zone."""
     if _AGO.fullmatch(text):

@@ -288,6 +288,25 @@ def test_a_sale_is_replayed_to_any_of_its_versions(imported: Installation) -> No
     assert "settlement.receivable_created" in instalment.out
 
 
+def test_the_history_goes_into_a_package(imported: Installation, tmp_path: Path) -> None:
+    out = str(tmp_path / "pkg.zip")
+    made = imported.run(
+        "audit", "export", "--out", out, "--company", imported.told["company_id"], "-o", "json"
+    )
+    assert (made.code, made.data["companies"]) == (0, 1), made.err
+    checked = imported.run("audit", "check-package", out, "-o", "json", CCONTROL_STATE="nowhere")
+    assert (checked.code, checked.data["ok"], checked.data["events"]) == (0, True, made.data["events"])
+    full = str(tmp_path / "full.zip")
+    assert imported.run("audit", "export", "--out", full, "--pii", "full", "--from", "1d").code == 0
+    assert "Intact" in imported.run("audit", "check-package", full).out
+    Path(out).write_bytes(Path(out).read_bytes()[:-100])
+    refused = imported.run("audit", "check-package", out, "-o", "json")
+    assert (refused.code, refused.data["violations"][0]["kind"]) == (7, "package-refused")
+    assert "NOT intact" in imported.run("audit", "check-package", out).out
+    assert imported.run("audit", "check-package", str(tmp_path / "none.zip")).code == 2
+    assert imported.run("audit", "export", "--out", str(tmp_path / "no" / "x.zip")).code == 2
+
+
 def test_closing_a_period_signs_the_chain_at_once(running: Installation) -> None:
     from runtime.cli.api_client import ApiClient
     from runtime.cli.instance import Instance, Login
