@@ -42,9 +42,16 @@ def verify(
         Path | None,
         typer.Option("--against", help="Heads kept elsewhere: signed lines, or what `audit heads` wrote."),
     ] = None,
+    since_last: Annotated[
+        bool,
+        typer.Option("--since-last/--full", help="Only what came after the newest signed heads, or all."),
+    ] = False,
     output_format: Output = Format.TABLE,
 ) -> int:
     """Read the whole history and check it: hashes, order, balance, signed heads.
+
+    With --since-last, what lies before the newest signed heads is believed: it sees a tail that was cut and
+    whatever was altered since, but no alteration further back. Run it often, and --full now and then.
 
     Beside the database, the heads kept in the state folder are compared too, unless others are named.
     """
@@ -66,13 +73,19 @@ def verify(
             done = now.done
 
         verification = verify(
-            url, company=where, on_progress=report, public_keys=heads.public_keys_here(), kept=kept
+            url,
+            company=where,
+            on_progress=report,
+            public_keys=heads.public_keys_here(),
+            kept=kept,
+            since_last=since_last,
         )
     seconds = time.monotonic() - started
     violations = [_violation(each) for each in verification.violations]
     data = {
         "ok": not violations,
         "events": verification.events,
+        "events_not_read_again": verification.skipped,
         "seconds": round(seconds, 3),
         "heads": heads.of(verification),
         "violations": violations,
@@ -133,6 +146,8 @@ def _show(
         console.print(f"   … and {len(violations) - _SHOWN_VIOLATIONS:,} more (-o json has all)")
     word = "NOT intact" if violations else "Verified"
     console.print(f" {word}: {verification.events:,} events in {seconds:.1f} s")
+    if verification.skipped:
+        console.print(f" Not read again: {verification.skipped:,} events before signed heads (--full does)")
 
 
 app.command()(packages.export)

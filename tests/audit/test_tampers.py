@@ -7,13 +7,11 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import psycopg
 import pytest
 
-from tests.audit.history import TABLES, History
+from tests.audit.history import History
+from tests.audit.restoring import copy, put_back
 from tests.audit.tampers import OTHERWISE, TAMPERS, Event, Expected, _edit
 from tests.store.tampering import tampering
 from write_model.store.chain import Verification
@@ -24,23 +22,7 @@ pytestmark = pytest.mark.timeout(120 + TRIALS)
 
 @pytest.fixture(scope="module")
 def history(recorded: History) -> History:
-    """With a copy of all of it beside it."""
-    with psycopg.connect(recorded.url) as connection:
-        connection.execute("CREATE SCHEMA untouched")
-        for table in TABLES:
-            connection.execute(f"CREATE TABLE untouched.{table} AS TABLE ccontrol.{table}")
-    return recorded
-
-
-@contextmanager
-def put_back(history: History) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        with tampering(history.url) as connection:
-            for table in TABLES:
-                connection.execute(f"DELETE FROM ccontrol.{table}")  # noqa: S608
-                connection.execute(f"INSERT INTO ccontrol.{table} TABLE untouched.{table}")
+    return copy(recorded)
 
 
 def is_found(expected: Expected, verification: Verification) -> bool:
@@ -50,15 +32,6 @@ def is_found(expected: Expected, verification: Verification) -> bool:
         and expected.position in (None, violation.position)
         for violation in verification.violations
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_foreign_keys(history: History) -> None:
-    """A superuser takes those away as well."""
-    with psycopg.connect(history.url) as connection:
-        connection.execute(
-            "ALTER TABLE ccontrol.companies_directory DROP CONSTRAINT companies_directory_partition_fkey"
-        )
 
 
 def test_a_clean_history_is_not_accused(history: History) -> None:

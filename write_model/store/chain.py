@@ -31,6 +31,7 @@ from psycopg import sql
 
 from write_model.store import topics
 from write_model.store.chain_heads import HeadsCheck, Kept
+from write_model.store.chain_start import Start
 from write_model.store.chain_walk import Violation, Walk
 from write_model.store.connections import AUDITOR, conninfo
 
@@ -45,6 +46,8 @@ class Verification:
     heads: Mapping[UUID, tuple[int, bytes]]
     """Length and hash of each company's chain, as computed."""
     violations: tuple[Violation, ...]
+    skipped: int = 0
+    """How many events were not read again, because they lie before a signed head."""
 
     @property
     def intact(self) -> bool:
@@ -67,24 +70,28 @@ def verify(
     on_progress: Callable[[Progress], None] | None = None,
     public_keys: Mapping[str, bytes] | None = None,
     kept: Sequence[Kept] = (),
+    since_last: bool = False,
 ) -> Verification:
     """Read the whole history, or that of one company, and check it.
 
     `public_keys` are those the checkpoints must be signed with, by key id. Without them the keys published
     in the database itself are taken, which proves nothing against somebody who can change that table too.
-    `kept` are heads that were kept elsewhere.
+    `kept` are heads that were kept elsewhere. With `since_last`, what was signed is not read again, unless a
+    signed head is not where it should be.
     """
     topics.load()
     with _two_views(url, company) as (one, other):
         check = HeadsCheck(one, company, public_keys, kept)
         walk = Walk(one, other, company, check.wanted)
         for partition in check.partitions:
-            for _ in walk.partition(partition, check.head_of(partition), check.partition_count):
+            start = (check.starts(one, partition) if since_last else None) or Start()
+            head = check.head_of(partition)
+            for _ in walk.partition(partition, head, check.partition_count, start):
                 if on_progress is not None:
-                    on_progress(Progress(walk.events, check.total))
+                    on_progress(Progress(walk.events, check.total - walk.skipped))
         walk.find_repeated_ids()
         check.compare(walk)
-    return Verification(walk.events, dict(walk.heads), (*walk.violations, *check.violations))
+    return Verification(walk.events, dict(walk.heads), (*walk.violations, *check.violations), walk.skipped)
 
 
 @contextmanager

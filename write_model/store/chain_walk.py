@@ -17,6 +17,7 @@ from write_model.store.canonical import COLUMNS, GENESIS, canonical_row, chain_h
 from write_model.store.chain_blocks import blocks
 from write_model.store.chain_course import Course, EventIds
 from write_model.store.chain_rows import Row, rows
+from write_model.store.chain_start import Start
 from write_model.store.chain_swift import Swift
 from write_model.store.partitions import partition_of
 
@@ -55,6 +56,10 @@ class Walk:
         wanted: Mapping[UUID, Collection[int]],
     ) -> None:
         self.events = 0
+        self.skipped = 0
+        """Events that were believed rather than read."""
+        self.believed: dict[UUID, int] = {}
+        """How many of each company they were."""
         self.heads: dict[UUID, tuple[int, bytes]] = {}
         self.last_positions: dict[int, int] = {}
         self.hashes_at: dict[tuple[UUID, int], bytes] = {}
@@ -71,11 +76,23 @@ class Walk:
         self._swift = Swift()
         self._ids = EventIds()
 
-    def partition(self, partition: int, head: int, partitions: int) -> Iterator[None]:
+    def partition(self, partition: int, head: int, partitions: int, start: Start) -> Iterator[None]:
         """Check one partition, which should end at `head`; yields now and then, to show how far it is."""
-        course = Course(partition, dense=self._company is None, wanted=self._wanted)
-        yield from self._walk_with_care(course, sql.SQL("position < 1"))
-        yield from self._walk_blocks(course, head)
+        course = Course(
+            partition,
+            dense=self._company is None,
+            last=start.after,
+            lengths=start.lengths,
+            heads=start.heads,
+            versions=start.versions,
+            wanted=self._wanted_after(start),
+        )
+        self.skipped += sum(start.lengths.values())
+        self.believed.update({UUID(company.decode()): length for company, length in start.lengths.items()})
+        after = start.after
+        if not after:
+            yield from self._walk_with_care(course, sql.SQL("position < 1"))
+        yield from self._walk_blocks(course, after, head)
         yield from self._walk_with_care(course, sql.SQL("position > {}").format(max(course.last, head, 0)))
         self._arrived(course, partitions)
         yield
@@ -95,12 +112,19 @@ class Walk:
                 )
             )
 
-    def _walk_blocks(self, course: Course, head: int) -> Iterator[None]:
-        reached = 0
+    def _wanted_after(self, start: Start) -> dict[bytes, list[int]]:
+        """What was believed is not asked for."""
+        return {
+            company: [length for length in lengths if length > start.lengths.get(company, 0)]
+            for company, lengths in self._wanted.items()
+        }
+
+    def _walk_blocks(self, course: Course, after: int, head: int) -> Iterator[None]:
+        reached = after
         try:
             # What fails below must not take the snapshot of the whole verification along.
             with self._swiftly.transaction():
-                for first, last, block in blocks(self._swiftly, course.partition, 0, head, self._company):
+                for first, last, block in blocks(self._swiftly, course.partition, after, head, self._company):
                     if block is not None and self._swift.advance(block, course):
                         self._ids.add(block.event_ids)
                         self.events += len(block.positions)
