@@ -30,5 +30,5 @@ def put_back(history: History) -> Iterator[None]:
     finally:
         with tampering(history.url) as connection:
             for table in TABLES:
-                connection.execute(f"DELETE FROM ccontrol.{table}")  # noqa: S608
+                connection.execute(f"DELETE FROM ccontrol.{table}")
                 connection.execute(f"INSERT INTO ccontrol.{table} TABLE untouched.{table}")

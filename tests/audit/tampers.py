@@ -78,8 +78,7 @@ def _any_event(connection: Connection, chance: random.Random, *, last: bool = Tr
 def _edit(connection: Connection, chance: random.Random, event: Event, column: str | None = None) -> str:
     column = column or chance.choice([name for name in OTHERWISE if name not in ("prev_hash", "hash")])
     connection.execute(
-        f"UPDATE ccontrol.events SET {column} = {OTHERWISE[column]} "  # noqa: S608
-        "WHERE partition = %s AND position = %s",
+        f"UPDATE ccontrol.events SET {column} = {OTHERWISE[column]} WHERE partition = %s AND position = %s",
         (event.partition, event.position),
     )
     return column
@@ -285,7 +284,7 @@ def edit_a_checkpoint(connection: Connection, chance: random.Random) -> Expected
         ]
     )
     connection.execute(
-        f"UPDATE ccontrol.checkpoints SET {change} WHERE (company_id, length) IN "  # noqa: S608
+        f"UPDATE ccontrol.checkpoints SET {change} WHERE (company_id, length) IN "
         "(SELECT company_id, length FROM ccontrol.checkpoints ORDER BY length, company_id LIMIT 1)"
     )
     return Expected(frozenset({kind}))

@@ -25,7 +25,7 @@ def history(recorded: History) -> History:
     with tampering(recorded.url) as connection:
         for schema in ("ccontrol", "untouched"):
             connection.execute(
-                f"DELETE FROM {schema}.checkpoints c WHERE length = "  # noqa: S608
+                f"DELETE FROM {schema}.checkpoints c WHERE length = "
                 "(SELECT max(length) FROM untouched.chain_heads h WHERE h.company_id = c.company_id)"
             )
     return recorded
