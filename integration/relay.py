@@ -18,6 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from integration.broker import Broker, Publisher, Subscription
 from integration.event import told
+from integration.signed_heads import send_signed
 from projections import tenure
 from projections.backoff import Backoff
 from projections.bookkeeping import CHECKPOINT_MOVED, LEASE_LOST
@@ -106,6 +107,7 @@ class Relay:
                             await self._broker.declare(self._subscriptions)
                             await course.locate()
                             declared = True
+                        await send_signed(self._pool, publisher, fence.partition)
                         page = await pages.after(course.position, _PAGE_EVENTS, None, read_ahead=True)
                         if not page:
                             await self._log.wait(fence.partition, course.position, _IDLE_SECONDS)

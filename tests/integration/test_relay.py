@@ -5,10 +5,12 @@ import json
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg_pool import AsyncConnectionPool
 
 from integration.broker import Published, PublishFailed, Subscription
@@ -23,6 +25,7 @@ from tests.projections.sample import Deposited, FakeLog, account
 from tests.store.submissions import appended, entry, party, submission
 from write_model.store.log import Log
 from write_model.store.personal_data import KeyRing
+from write_model.store.sealer import Sealer
 from write_model.store.store import Store
 
 pytestmark = pytest.mark.asyncio
@@ -281,6 +284,33 @@ async def test_a_broker_that_is_down_is_waited_for(delivery_url: str, pool: Pool
     assert set((await checkpoints(pool)).values()) == {0}
     async with relaying(delivery_url, log, local), consuming(local, ALL, listener):
         await listener.until(lambda: len(listener.ids()) == 10)
+
+
+async def test_signed_heads_are_told_once_their_signature_is_kept(
+    delivery_url: str, pool: Pool, local: LocalBroker, tmp_path: Path
+) -> None:
+    company = uuid4()
+    store = await Store.open(delivery_url, KeyRing.create(tmp_path / "root.key"), uuid4)
+    await appended(store, submission(company))
+    await store.close()
+    sealer = Sealer(delivery_url, Ed25519PrivateKey.generate(), lambda: datetime.now(UTC) + timedelta(days=1))
+    assert len(await sealer.seal_due()) == 1
+    log, listener = FakeLog(partitions=8), Listener()
+    async with consuming(local, ALL, listener):
+        for owner in ("one", "two"):
+            async with relaying(delivery_url, log, local, owner=owner):
+                await listener.until(lambda: bool(listener.heard))
+                await eventually(lambda: _nothing_unsent(pool))
+    (signed,) = listener.heard
+    assert (signed.topic, signed.company_id, signed.version) == ("audit.checkpoint_signed", company, 1)
+
+
+async def _nothing_unsent(pool: Pool) -> bool:
+    async with pool.connection() as connection:
+        cursor = await connection.execute(
+            "SELECT count(*) FROM ccontrol.outbox WHERE kind = 'checkpoint' AND sent_at IS NULL"
+        )
+        return await cursor.fetchall() == [(0,)]
 
 
 # --- what is told -------------------------------------------------------------------------------------
