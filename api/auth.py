@@ -105,8 +105,15 @@ class Visitors:
 
     async def _admit(self, request: Request, key: tuple[tuple[str, ...], ...]) -> Caller:
         known, claims = await signed_in(request)
-        user, memberships = known
-        membership = chosen_membership(request, memberships, claims.company_id)
+        try:
+            membership = chosen_membership(request, known[1], claims.company_id)
+        except Problem:
+            # Another process may have let them in since we last looked: nobody is turned away on old news.
+            directory: Directory = request.app.state.directory
+            directory.forget(claims.user_id)
+            known, claims = await signed_in(request)
+            membership = chosen_membership(request, known[1], claims.company_id)
+        user, _ = known
         caller = Caller(
             user_id=user.user_id,
             display_name=user.display_name,

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -97,9 +97,12 @@ class PostgresServer:
             self._process = None
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """As a power cut would: its sessions too, which lead process groups of their own."""
         if self._process is not None:
             process.kill(self._process)
+            for pid in process.processes_inside(self._data):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._process = None
 
     @property

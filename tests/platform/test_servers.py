@@ -47,6 +47,15 @@ def test_committed_rows_survive_a_kill(private_postgres: PostgresServer) -> None
         assert connection.execute("SELECT n FROM kept").fetchall() == [(1,)]
 
 
+def test_a_kill_spares_no_session_in_the_middle_of_its_work(private_postgres: PostgresServer) -> None:
+    connection = psycopg.connect(private_postgres.url, autocommit=True)
+    connection.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 100000000)")
+    private_postgres.kill()
+    data = private_postgres.directory / "data"
+    assert wait_until(lambda: not any(processes_inside(data)), timeout_seconds=1)
+    connection.close()
+
+
 def test_a_lock_file_that_names_a_stranger_does_not_prevent_the_start(
     private_postgres: PostgresServer,
 ) -> None:
