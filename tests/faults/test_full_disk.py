@@ -1,7 +1,7 @@
-"""The disk of PostgreSQL is full, under load: clients are told to come back, and afterwards nothing is missing.
+"""The disk of PostgreSQL is full, under load: clients are told to come back; afterwards nothing is missing.
 
-The small disk is a tmpfs in a mount namespace of its own, entered through /proc: nothing is mounted where others
-see it, and it is gone with the process that holds it. Where that is not allowed, the test says so and is skipped.
+The small disk is a tmpfs in a mount namespace of its own, entered through /proc: nothing is mounted where
+others see it, and it is gone with the process that holds it. Where that is not allowed the test is skipped.
 """
 
 import asyncio
