@@ -16,6 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 SCHEMA = "read"
 METADATA = MetaData(schema=SCHEMA)
 
+# No report takes this long; whoever asked has given up.
+_QUESTION_MILLISECONDS_MAX = 30_000
+_SILENCE_MILLISECONDS_MAX = 15_000
+
 # Identifiers end at 63 bytes, and physical names carry `_g<generation>` behind the name.
 _NAME_LENGTH_MAX = 54
 
@@ -81,7 +85,16 @@ def open_engine(database_url: str, *, pool_size: int = 8) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=False,
-        connect_args={"options": "-c role=ccontrol_app -c jit=off", "application_name": "ccontrol-reads"},
+        connect_args={
+            "options": f"-c role=ccontrol_app -c jit=off -c statement_timeout={_QUESTION_MILLISECONDS_MAX}",
+            "application_name": "ccontrol-reads",
+            "connect_timeout": 5,
+            # A database that vanished without a word is noticed, so that a question ends.
+            "keepalives_idle": 10,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": _SILENCE_MILLISECONDS_MAX,
+        },
     )
 
 

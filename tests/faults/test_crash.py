@@ -26,7 +26,7 @@ CYCLES = int(os.environ.get("CCONTROL_CRASH_CYCLES", "0"))
 SEED = int(os.environ.get("CCONTROL_CRASH_SEED", "11"))
 # By default what needs no new process, and once everything: starting Python is what takes the time.
 KINDS = os.environ.get("CCONTROL_CRASH_KINDS") or (
-    "" if CYCLES else "kill postgres,kill one session,stop sessions,cut database,cut web,kill all"
+    "" if CYCLES else "kill postgres,stop sessions,cut database,cut web,kill all"
 )
 WORKERS = 16
 
