@@ -119,8 +119,8 @@ class Peer:
         async def operation(worker: int) -> int:
             stream = random.choice(streams)
             item = StockItem()
-            for recorded in (await self.store.read_streams(COMPANY, [stream]))[stream]:
-                item.apply(recorded.event)  # type: ignore[arg-type]
+            for fact in (await self.store.read_on(COMPANY, {stream: 0}))[stream]:
+                item.apply(fact.event)  # type: ignore[arg-type]
             return 1
 
         return operation

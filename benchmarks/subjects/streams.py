@@ -58,8 +58,8 @@ async def _cases(store: Store, length: int) -> list[Case]:
 
     async def from_events(worker: int) -> int:
         item = StockItem()
-        for recorded in (await store.read_streams(company, [stream]))[stream]:
-            item.apply(recorded.event)  # type: ignore[arg-type]
+        for fact in (await store.read_on(company, {stream: 0}))[stream]:
+            item.apply(fact.event)  # type: ignore[arg-type]
         assert item.on_hand == Quantity(length)
         return 1
 

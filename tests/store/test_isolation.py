@@ -156,8 +156,6 @@ def test_no_role_can_go_around_row_security(database_url: str) -> None:
 
 def test_the_read_functions_name_the_company_for_their_own_statement_only(filled: str) -> None:
     with psycopg.connect(conninfo(filled, APP), autocommit=True) as connection:
-        connection.execute(
-            "SELECT * FROM ccontrol.read_streams(0, %s, '{1}', %s, '{0}')", ([OURS], [uuid4()])
-        )
+        connection.execute("SELECT * FROM ccontrol.read_facts(0, %s, '{1}', %s, '{0}')", ([OURS], [uuid4()]))
         found = connection.execute("SELECT count(*) FROM ccontrol.events").fetchone()
     assert found == (0,)

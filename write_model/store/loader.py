@@ -12,22 +12,24 @@ from uuid import UUID
 
 from write_model.store.arrays import Integers, Uuids
 from write_model.store.connections import Row
-from write_model.store.rows import COMPANY, EVENT_COLUMNS, STREAM, VERSION
+from write_model.store.rows import FACT_COLUMNS, FACT_VERSION
 
 # A second one fills the time the first spends in the database; more of them only make each of them smaller.
 _READS_MAX = 2
 _STREAMS_MAX = 2_000
 
-_STREAMS = f"SELECT {EVENT_COLUMNS} FROM ccontrol.read_streams(%b, %b, %b, %b, %b)"  # noqa: S608 - our names
+_FACTS = f"SELECT {FACT_COLUMNS} FROM ccontrol.read_facts(%b, %b, %b, %b, %b)"  # noqa: S608 - our names
 
 Ask = Callable[[str, tuple[object, ...]], Awaitable[list[Row]]]
+_Companies = dict[UUID, dict[UUID, int]]
+"""The streams of each company, and the version each is read after."""
 
 
 @dataclass(slots=True, eq=False)
 class _Wanted:
     company_id: UUID
     after: Mapping[UUID, int]
-    rows: "asyncio.Future[list[Row]]"
+    rows: "asyncio.Future[dict[UUID, list[Row]]]"
 
 
 class Loader:
@@ -40,8 +42,8 @@ class Loader:
         self._reads: set[asyncio.Task[None]] = set()
         self._reading = 0
 
-    async def load(self, company_id: UUID, after: Mapping[UUID, int]) -> list[Row]:
-        """The events of these streams after the versions given, each stream in order."""
+    async def load(self, company_id: UUID, after: Mapping[UUID, int]) -> dict[UUID, list[Row]]:
+        """The events of these streams after the versions given, each stream in order: `FACT_COLUMNS`."""
         wanted = _Wanted(company_id, after, asyncio.get_running_loop().create_future())
         self._waiting.append(wanted)
         if self._reading < _READS_MAX:
@@ -66,7 +68,8 @@ class Loader:
         while self._waiting:
             together = self._gather()
             try:
-                _hand_out(together, await self._ask(_STREAMS, self._parameters(together)))
+                companies = _streams_of(together)
+                _hand_out(together, companies, await self._ask(_FACTS, self._parameters(companies)))
             except Exception as error:  # noqa: BLE001 - it is the waiters'
                 for wanted in together:
                     if not wanted.rows.done():
@@ -80,17 +83,9 @@ class Loader:
             if not wanted.rows.done():  # its asker may have gone
                 together.append(wanted)
                 streams += len(wanted.after)
-        # The database names a company once for all of its streams.
-        together.sort(key=lambda wanted: wanted.company_id.int)
         return together
 
-    def _parameters(self, together: list[_Wanted]) -> tuple[object, ...]:
-        companies: dict[UUID, dict[UUID, int]] = {}
-        for wanted in together:
-            streams = companies.setdefault(wanted.company_id, {})
-            for stream, version in wanted.after.items():
-                # Two may know different versions of one stream: what both need is read once.
-                streams[stream] = min(version, streams.get(stream, version))
+    def _parameters(self, companies: _Companies) -> tuple[object, ...]:
         return (
             self._partition,
             Uuids(companies),
@@ -100,17 +95,32 @@ class Loader:
         )
 
 
-def _hand_out(together: list[_Wanted], rows: list[Row]) -> None:
-    streams: dict[tuple[UUID, UUID], list[Row]] = {}
+def _streams_of(together: list[_Wanted]) -> _Companies:
+    companies: _Companies = {}
+    for wanted in together:
+        streams = companies.setdefault(wanted.company_id, {})
+        for stream, version in wanted.after.items():
+            # Two may know different versions of one stream: what both need is read once.
+            streams[stream] = min(version, streams.get(stream, version))
+    return companies
+
+
+def _hand_out(together: list[_Wanted], companies: _Companies, rows: list[Row]) -> None:
+    found: list[list[Row]] = [[] for streams in companies.values() for _ in streams]
     for row in rows:
-        streams.setdefault((row[COMPANY], row[STREAM]), []).append(row)
+        found[row[0] - 1].append(row)
+    each = iter(found)
+    by_company = {
+        company: {stream: next(each) for stream in streams} for company, streams in companies.items()
+    }
     for wanted in together:
         if not wanted.rows.done():
+            streams = by_company[wanted.company_id]
             wanted.rows.set_result(
-                [
-                    row
+                {
+                    stream: streams[stream]
+                    if version == companies[wanted.company_id][stream]
+                    else [row for row in streams[stream] if row[FACT_VERSION] > version]
                     for stream, version in wanted.after.items()
-                    for row in streams.get((wanted.company_id, stream), ())
-                    if row[VERSION] > version
-                ]
+                }
             )

@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 from uuid import UUID
 
-from write_model.message import EVENTS, UNREAD, Recorded
+from write_model.message import EVENTS, UNREAD, Event, Recorded
 from write_model.store import topics
 from write_model.store.append import CommandRecord
 from write_model.store.canonical import COLUMNS
@@ -18,6 +19,9 @@ COMMAND_COLUMNS = (
     "command_id, company_id, actor_id, idempotency_key, body_hash, topic, answer::text, partition, "
     "first_position, last_position, recorded_at"
 )
+FACT_COLUMNS = "asked, version, topic, schema_version, event_id, data"
+"""Of `read_facts`; `asked` tells the streams apart."""
+FACT_VERSION = 1
 KEY_COLUMNS = "company_id, subject_id, key_number, root_id, wrapped_key"
 
 Keys = Mapping[UUID, Mapping[UUID, SubjectKey]]
@@ -38,6 +42,44 @@ def subjects_of(rows: Iterable[Row]) -> dict[UUID, set[UUID]]:
         if kind is not None and topics.has_personal_data(kind) and row[_DATA] is not None:
             subjects[row[COMPANY]].update(topics.subjects_in(row[_DATA]))
     return subjects
+
+
+class Fact(NamedTuple):
+    """What a decision needs to know of a recorded event."""
+
+    version: int
+    event: Event
+
+
+def people_in(rows: Iterable[Row]) -> set[UUID]:
+    """The people whose sealed texts stand in these events, rows of `FACT_COLUMNS`."""
+    people: set[UUID] = set()
+    personal: dict[str, bool] = {}
+    for _, _, topic, _, _, data in rows:
+        if topic not in personal:
+            kind = EVENTS.get(topic)
+            personal[topic] = kind is not None and topics.has_personal_data(kind)
+        if personal[topic]:
+            people.update(topics.subjects_in(data))
+    return people
+
+
+def facts_of(company_id: UUID, rows: Iterable[Row], keys: Mapping[UUID, SubjectKey]) -> list[Fact]:
+    """Events of one company, decoded: rows of `FACT_COLUMNS`."""
+    facts = []
+    before: tuple[str, int] = ("", 0)
+    read = None
+    for _, version, topic, schema_version, event_id, data in rows:
+        if (topic, schema_version) != before:
+            before = (topic, schema_version)
+            read = topics.reader_of(topic, schema_version)
+        if read is not None:
+            event = read(data)
+        else:
+            unseal = unsealer_of(company_id, UUID(bytes=event_id), keys) if keys else None
+            event = topics.decode(topic, schema_version, data, unseal)
+        facts.append(Fact(version, event))
+    return facts
 
 
 def keys_of(rows: Iterable[Row], ring: KeyRing) -> Keys:

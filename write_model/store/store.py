@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from uuid import UUID
 
 from write_model.message import Context, Event, Recorded, State
@@ -23,15 +24,19 @@ from write_model.store.partitions import partition_of
 from write_model.store.personal_data import KeyRing, SubjectKey
 from write_model.store.rows import (
     COMMAND_COLUMNS,
+    EVENT_COLUMNS,
     KEY_COLUMNS,
-    Keys,
+    Fact,
     command_record_of,
+    facts_of,
     keys_of,
+    people_in,
     recorded_of,
     subjects_of,
 )
 
 # The statements hold nothing but names of our own.
+_STREAMS = f"SELECT {EVENT_COLUMNS} FROM ccontrol.read_streams(%b, %b, %b)"  # noqa: S608
 _SNAPSHOTS = (
     "SELECT stream_id, version, state_type, state_version, state FROM ccontrol.read_snapshots(%b, %b, %b)"
 )
@@ -103,22 +108,25 @@ class Store:
         return await committer.submit(prepared(submission, texts))
 
     async def read_streams(self, company_id: UUID, stream_ids: Sequence[UUID]) -> dict[UUID, list[Recorded]]:
-        """Whole streams, each in order; one that was never written is an empty list."""
-        return await self.read_on(company_id, dict.fromkeys(stream_ids, 0))
-
-    async def read_on(self, company_id: UUID, after: Mapping[UUID, int]) -> dict[UUID, list[Recorded]]:
-        """What came after a version of each of these streams, in order."""
+        """Whole streams and all that is recorded of them, in order; one never written is an empty list."""
         partition = self.partition_of(company_id)
-        loader = self._loaders.get(partition)
-        if loader is None:
-            loader = self._loaders[partition] = Loader(partition, self._reader.rows)
-        rows = await loader.load(company_id, after)
-        keys = await self._keys(partition, company_id, subjects_of(rows).get(company_id, set()))
-        streams: dict[UUID, list[Recorded]] = {stream_id: [] for stream_id in after}
+        rows = await self._reader.rows(_STREAMS, (partition, company_id, Uuids(stream_ids)))
+        keys = {company_id: await self._keys(company_id, subjects_of(rows).get(company_id, set()))}
+        streams: dict[UUID, list[Recorded]] = {stream_id: [] for stream_id in stream_ids}
         for row in rows:
             recorded = recorded_of(row, keys)
             streams[recorded.stream_id].append(recorded)
         return streams
+
+    async def read_on(self, company_id: UUID, after: Mapping[UUID, int]) -> dict[UUID, list[Fact]]:
+        """The facts after a version of each of these streams, in order."""
+        partition = self.partition_of(company_id)
+        loader = self._loaders.get(partition)
+        if loader is None:
+            loader = self._loaders[partition] = Loader(partition, self._reader.rows)
+        found = await loader.load(company_id, after)
+        keys = await self._keys(company_id, people_in(chain.from_iterable(found.values())))
+        return {stream: facts_of(company_id, rows, keys) for stream, rows in found.items()}
 
     async def read_snapshots(
         self, company_id: UUID, kinds: Mapping[UUID, type[State]]
@@ -251,8 +259,9 @@ class Store:
         )
         return keys_of(rows, self._ring)[company_id]
 
-    async def _keys(self, partition: int, company_id: UUID, subjects: set[UUID]) -> Keys:
+    async def _keys(self, company_id: UUID, subjects: set[UUID]) -> Mapping[UUID, SubjectKey]:
         if not subjects:
             return {}
+        partition = self.partition_of(company_id)
         rows = await self._reader.rows(_KEYS, (partition, company_id, Uuids(subjects)))
-        return keys_of(rows, self._ring)
+        return keys_of(rows, self._ring).get(company_id, {})
