@@ -93,6 +93,8 @@ class Reads:
             # When the answer's last event was recorded, not when it was asked: the same question about the
             # same history has the same bytes for an answer.
             at = min((s.recorded_at for s in standings.values() if s.recorded_at), default=None)
+            if any(standing.stopped for standing in standings.values()):
+                response.headers["Consistency"] = "stale"
             response.headers["Projection-Position"] = ", ".join(f"{n}={p}" for n, p in positions.items())
             response.headers["Consistency-Token"] = asked.token_after(position, services)
             yield Reading(

@@ -153,6 +153,9 @@ class Build:
         except EventRefused as refused:
             raise BuildFailed(self.name, follower.partition, refused.recorded.position) from refused.__cause__
         except LogUnreadable as unreadable:
+            if unreadable.position in follower.skipped:
+                await self._lane.advance([follower], unreadable.position, None, at_head=False)
+                return
             raise BuildFailed(self.name, follower.partition, unreadable.position) from unreadable
 
     def _report(self, phase: str, *, force: bool = False) -> None:

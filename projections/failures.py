@@ -4,6 +4,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from projections.announcer import announce_everything
+from projections.building import BuildFailed
 from projections.connections import Connection, Permanent
 from projections.lane import CheckpointMoved, Follower
 from write_model.message import Recorded
@@ -15,8 +16,10 @@ _ERROR_LENGTH_MAX = 500
 _RECORD = """
 INSERT INTO read.failures AS f
         (projection, partition, position, event_id, topic, error, version, tries)
-    SELECT c.projection, c.partition, %(position)s, %(event_id)s, %(topic)s, %(error)s, %(version)s, %(tries)s
+    SELECT c.projection, c.partition, %(position)s, coalesce(%(event_id)s, e.event_id),
+            coalesce(%(topic)s, e.topic), %(error)s, %(version)s, %(tries)s
         FROM read.checkpoints c
+        LEFT JOIN ccontrol.events e ON e.partition = c.partition AND e.position = %(position)s
         JOIN read.projections p ON p.name = c.projection AND p.generation = c.generation
         WHERE c.projection = %(projection)s AND c.generation = %(generation)s
             AND c.partition = %(partition)s AND c.position = %(expected)s
@@ -24,6 +27,19 @@ INSERT INTO read.failures AS f
         SET error = EXCLUDED.error, version = EXCLUDED.version, tries = f.tries + EXCLUDED.tries,
             last_seen = clock_timestamp(), resolved_at = NULL
     RETURNING 1
+"""
+
+
+# A generation that is being built has no reader yet, and its next attempt begins in front of the same event.
+_RECORD_BUILD = """
+INSERT INTO read.failures AS f
+        (projection, partition, position, event_id, topic, error, version, tries)
+    SELECT %(projection)s, %(partition)s, %(position)s, e.event_id, e.topic, %(error)s, %(version)s, 1
+        FROM (SELECT) AS one
+        LEFT JOIN ccontrol.events e ON e.partition = %(partition)s AND e.position = %(position)s
+    ON CONFLICT (projection, partition, position) DO UPDATE
+        SET error = EXCLUDED.error, version = EXCLUDED.version, tries = f.tries + 1,
+            last_seen = clock_timestamp(), resolved_at = NULL
 """
 
 
@@ -55,6 +71,21 @@ class Failures:
             )
             if await cursor.fetchone() is None:
                 raise CheckpointMoved(f"{follower.name} is not at {follower.position} any more")
+            await announce_everything(connection)
+
+    async def record_build(self, failed: BuildFailed, version: int) -> None:
+        """The next version of a projection cannot be built past this event until it is resumed."""
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                _RECORD_BUILD,
+                {
+                    "projection": failed.projection,
+                    "partition": failed.partition,
+                    "position": failed.position,
+                    "error": describe(failed.__cause__ or failed),
+                    "version": version,
+                },
+            )
             await announce_everything(connection)
 
 

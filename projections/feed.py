@@ -146,7 +146,7 @@ class Feed:
         try:
             page = await pages.after(after, size, _handled_by(followers), read_ahead=True)
         except LogUnreadable as unreadable:
-            await self._stop_all([f for f in followers if f.position == after], unreadable)
+            await self._meet_unreadable([f for f in followers if f.position == after], unreadable)
             return 0
         if not page:
             await self._complete(followers)
@@ -234,12 +234,18 @@ class Feed:
         # It may be resumed before anybody has looked; the roster would then be the same as before.
         self._look_anew()
 
-    async def _stop_all(self, followers: Sequence[Follower], unreadable: LogUnreadable) -> None:
-        """Nobody can pass an event that cannot be read."""
-        for follower in followers:
+    async def _meet_unreadable(self, followers: Sequence[Follower], unreadable: LogUnreadable) -> None:
+        """Nobody can fold an event that cannot be read; only who was told to leave it out goes past it."""
+        passing = [f for f in followers if unreadable.position in f.skipped]
+        if passing:
+            await self._lane.advance(passing, unreadable.position, None, at_head=False)
+            self._moved(self._partition)
+        stopping = [f for f in followers if f not in passing]
+        for follower in stopping:
             self._followers = [f for f in self._followers if f is not follower]
             await self._failures.record(follower, unreadable.position, None, unreadable, 1)
-        self._look_anew()
+        if stopping:
+            self._look_anew()
 
 
 def _handled_by(followers: Sequence[Follower]) -> frozenset[type[Event]]:

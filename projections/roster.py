@@ -57,8 +57,9 @@ class Roster:
         ]
 
     def outdated(self) -> list[Entry]:
-        """Whose next generation has to be built by the present code."""
-        return [entry for entry in self.entries if entry.outdated and not entry.paused]
+        """Whose next generation has to be built by the present code, and can be as far as is known."""
+        stopped = {name for name, _ in self.failed}
+        return [e for e in self.entries if e.outdated and not e.paused and e.name not in stopped]
 
 
 class Catalogue:

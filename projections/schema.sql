@@ -107,6 +107,32 @@ BEGIN
     END IF;
 END $$;
 
+-- How far every served projection is, on every partition: position against head, the age of the oldest event
+-- it has not folded, and when it last made progress. Only together do they tell a busy projection from a dead
+-- one: `stuck` is behind, with an old event, and without progress for as long. Runs as the projector, because
+-- no other role may look at the events of every company; it tells nothing but numbers and moments.
+CREATE OR REPLACE FUNCTION read.lags(stuck_after_ interval DEFAULT interval '15 seconds')
+RETURNS TABLE (projection text, lane text, klass text, partition smallint, position_at bigint, head bigint,
+    oldest_at timestamptz, progressed_at timestamptz, state text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT p.name, p.lane, p.klass, c.partition, c.position, h.position,
+            CASE WHEN h.position > c.position THEN coalesce(waiting.recorded_at, c.event_recorded_at) END,
+            greatest(c.updated_at, p.changed_at),
+            CASE WHEN p.paused THEN 'paused'
+                WHEN EXISTS (SELECT FROM read.failures f WHERE f.projection = p.name
+                                AND f.partition = c.partition AND f.resolved_at IS NULL) THEN 'failed'
+                WHEN h.position > c.position
+                    AND coalesce(waiting.recorded_at, c.event_recorded_at, c.updated_at) < clock_timestamp() - stuck_after_
+                    AND greatest(c.updated_at, p.changed_at) < clock_timestamp() - stuck_after_ THEN 'stuck'
+                ELSE 'running' END
+        FROM read.projections p
+        JOIN read.checkpoints c ON c.projection = p.name AND c.generation = p.generation
+        JOIN ccontrol.partition_heads h ON h.partition = c.partition
+        LEFT JOIN ccontrol.events waiting
+            ON waiting.partition = c.partition AND waiting.position = c.position + 1
+        ORDER BY p.name, c.partition
+$$;
+
 -- No row here belongs to a company, so there is nothing to isolate; the application only looks.
 GRANT USAGE ON SCHEMA read TO ccontrol_app, ccontrol_projector;
 GRANT CREATE ON SCHEMA read TO ccontrol_projector;
@@ -117,3 +143,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON read.projections, read.generations, read
 GRANT SELECT, INSERT ON read.skips TO ccontrol_projector;
 REVOKE ALL ON FUNCTION read.advance FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION read.advance TO ccontrol_projector;
+ALTER FUNCTION read.lags(interval) OWNER TO ccontrol_projector;
+REVOKE ALL ON FUNCTION read.lags(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION read.lags(interval) TO ccontrol_app, ccontrol_projector;

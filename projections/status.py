@@ -1,7 +1,7 @@
-"""How projections are: for the command line, readiness and metrics."""
+"""How projections are: for the command line, the doors of operators, and metrics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -14,20 +14,27 @@ from projections.pages import EventLog
 from projections.projector import AnyProjection
 
 _SERVED = """
-SELECT p.name, p.lane, p.klass, p.generation, p.paused, p.reason, g.version,
-        EXISTS (SELECT FROM read.generations b WHERE b.projection = p.name AND b.status = 'building')
+SELECT p.name, p.lane, p.klass, p.generation, p.paused, p.reason, g.version, g.promoted_at
     FROM read.projections p JOIN read.generations g ON g.projection = p.name AND g.generation = p.generation
     ORDER BY p.name
 """
-_CHECKPOINTS = """
-SELECT c.projection, c.partition, c.position FROM read.checkpoints c
-    JOIN read.projections p ON p.name = c.projection AND p.generation = c.generation
-    ORDER BY c.projection, c.partition
+_LAGS = "SELECT projection, partition, position_at, oldest_at, progressed_at, state FROM read.lags()"
+_GENERATIONS = """
+SELECT g.projection, g.generation, g.version, g.status, g.created_at, g.promoted_at,
+        (SELECT coalesce(sum(c.position), 0)::bigint FROM read.checkpoints c
+            WHERE c.projection = g.projection AND c.generation = g.generation)
+    FROM read.generations g ORDER BY g.projection, g.generation
 """
 _FAILURES = """
 SELECT projection, partition, position, event_id, topic, error, version, tries, first_seen, last_seen
     FROM read.failures WHERE resolved_at IS NULL ORDER BY projection, partition
 """
+_SKIPS = """
+SELECT projection, partition, position, reason, actor, break_glass, skipped_at
+    FROM read.skips ORDER BY projection, skipped_at
+"""
+STATES: Mapping[str, int] = {"running": 0, "rebuilding": 1, "blocked": 2, "paused": 3, "failed": 4}
+"""What a projection can be, and the number its gauge shows for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,21 @@ class PartitionStatus:
     partition: int
     position: int
     head: int
+    state: str
+    oldest_at: datetime | None
+    progressed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationStatus:
+    """One generation that exists: served, being built, or kept for a way back."""
+
+    generation: int
+    version: int
+    status: str
+    created_at: datetime
+    promoted_at: datetime | None
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +77,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Skip:
+    """An event an operator had left out."""
+
+    partition: int
+    position: int
+    reason: str
+    actor: str
+    break_glass: bool
+    skipped_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectionStatus:
     """One projection. `version` is what is served, `code_version` what this program would build."""
 
@@ -66,9 +100,12 @@ class ProjectionStatus:
     klass: str
     state: str
     reason: str | None
+    promoted_at: datetime | None
     partitions: tuple[PartitionStatus, ...]
     lag_seconds: float
-    failures: tuple[Failure, ...]
+    generations: tuple[GenerationStatus, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    skips: tuple[Skip, ...] = ()
 
     @property
     def position(self) -> int:
@@ -83,6 +120,16 @@ class ProjectionStatus:
         return sum(max(0, partition.head - partition.position) for partition in self.partitions)
 
 
+@dataclass(slots=True)
+class _Bookkeeping:
+    """What is written down, by projection."""
+
+    partitions: dict[str, list[PartitionStatus]] = field(default_factory=dict)
+    generations: dict[str, list[GenerationStatus]] = field(default_factory=dict)
+    failures: dict[str, list[Failure]] = field(default_factory=dict)
+    skips: dict[str, list[Skip]] = field(default_factory=dict)
+
+
 async def status(
     engine: AsyncEngine, log: EventLog, *, projections: Sequence[type[AnyProjection]] = PROJECTIONS
 ) -> list[ProjectionStatus]:
@@ -91,15 +138,12 @@ async def status(
     heads = await log.heads()
     async with engine.connect() as connection:
         served = (await connection.execute(text(_SERVED))).all()
-        checkpoints = (await connection.execute(text(_CHECKPOINTS))).all()
-        failures = await _failures(connection)
+        kept = await _bookkeeping(connection, heads)
     found = []
-    for name, lane, klass, generation, paused, reason, version, building in served:
-        partitions = tuple(
-            PartitionStatus(partition, position, heads.get(partition, 0))
-            for projection, partition, position in checkpoints
-            if projection == name
-        )
+    for name, lane, klass, generation, paused, reason, version, promoted_at in served:
+        partitions = tuple(kept.partitions.get(name, ()))
+        generations = tuple(kept.generations.get(name, ()))
+        building = any(each.status == "building" for each in generations)
         outdated = name in versions and versions[name] != version
         found.append(
             ProjectionStatus(
@@ -109,11 +153,14 @@ async def status(
                 generation,
                 lane,
                 klass,
-                _state(paused, bool(failures.get(name)), building or outdated),
+                _state(paused, bool(kept.failures.get(name)), partitions, building or outdated),
                 reason,
+                promoted_at,
                 partitions,
-                await _oldest_seconds(log, partitions),
-                tuple(failures.get(name, ())),
+                _oldest_seconds(partitions),
+                generations,
+                tuple(kept.failures.get(name, ())),
+                tuple(kept.skips.get(name, ())),
             )
         )
     return found
@@ -121,34 +168,42 @@ async def status(
 
 def observe(statuses: Sequence[ProjectionStatus]) -> None:
     """Set the gauges."""
-    states: Mapping[str, int] = {"running": 0, "rebuilding": 1, "paused": 3, "failed": 4}
     for each in statuses:
         metrics.POSITION.labels(each.name).set(each.position)
         metrics.LAG_EVENTS.labels(each.name).set(each.lag_events)
         metrics.LAG_SECONDS.labels(each.name).set(each.lag_seconds)
-        metrics.STATE.labels(each.name).set(states[each.state])
+        metrics.STATE.labels(each.name).set(STATES[each.state])
 
 
-def _state(paused: bool, failed: bool, rebuilding: bool) -> str:
+def _state(paused: bool, failed: bool, partitions: Sequence[PartitionStatus], rebuilding: bool) -> str:
+    """The worst that can be said of it."""
     if paused:
         return "paused"
     if failed:
         return "failed"
+    if any(partition.state == "stuck" for partition in partitions):
+        return "blocked"
     return "rebuilding" if rebuilding else "running"
 
 
-async def _failures(connection: AsyncConnection) -> dict[str, list[Failure]]:
-    found: dict[str, list[Failure]] = {}
-    for row in (await connection.execute(text(_FAILURES))).all():
-        found.setdefault(row[0], []).append(Failure(*row[1:]))
+async def _bookkeeping(connection: AsyncConnection, heads: Mapping[int, int]) -> _Bookkeeping:
+    found = _Bookkeeping()
+    for name, partition, position, oldest_at, progressed_at, state in await connection.execute(text(_LAGS)):
+        head = heads.get(partition, 0)
+        # What is not written down is at least as old as the last progress.
+        oldest = (oldest_at or progressed_at) if head > position else None
+        found.partitions.setdefault(name, []).append(
+            PartitionStatus(partition, position, head, state, oldest, progressed_at)
+        )
+    for row in await connection.execute(text(_GENERATIONS)):
+        found.generations.setdefault(row[0], []).append(GenerationStatus(*row[1:]))
+    for row in await connection.execute(text(_FAILURES)):
+        found.failures.setdefault(row[0], []).append(Failure(*row[1:]))
+    for row in await connection.execute(text(_SKIPS)):
+        found.skips.setdefault(row[0], []).append(Skip(*row[1:]))
     return found
 
 
-async def _oldest_seconds(log: EventLog, partitions: Sequence[PartitionStatus]) -> float:
-    oldest: datetime | None = None
-    for each in partitions:
-        if each.position < each.head:
-            page = await log.page(each.partition, each.position, 1)
-            if page and (oldest is None or page[0].recorded_at < oldest):
-                oldest = page[0].recorded_at
+def _oldest_seconds(partitions: Sequence[PartitionStatus]) -> float:
+    oldest = min((each.oldest_at for each in partitions if each.oldest_at), default=None)
     return max(0.0, (datetime.now(UTC) - oldest).total_seconds()) if oldest else 0.0

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from projections import tenure
 from projections.announcer import Announcer
 from projections.backoff import Backoff
+from projections.building import BuildFailed
 from projections.catalogue import PROJECTIONS
 from projections.connections import Connection, is_transient, open_pool, stop_if_cancelled
 from projections.failures import Failures, describe
@@ -174,6 +175,9 @@ class Worker:
                     backoff.reset()
                 except RebuildBusy:
                     continue
+                except BuildFailed as failed:
+                    # The old generation goes on being served; what is built is kept, in front of the event.
+                    await self._failures.record_build(failed, entry.folder.projection.version)
                 except Exception as error:  # noqa: BLE001  # whatever it is: tried again, and never silent
                     stop_if_cancelled()
                     # The old generation goes on being served; what was built is gone on with.

@@ -221,10 +221,14 @@ async def _happens(event: asyncio.Event, timeout_seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a projection is: the last position it folded, and when that event was recorded."""
+    """How far a projection is: the last position it folded, and when that event was recorded.
+
+    One that is `stopped`, by a failure or an operator, goes on answering with the last it has folded.
+    """
 
     position: int
     recorded_at: datetime | None
+    stopped: bool = False
 
 
 async def standings_in(
@@ -233,10 +237,12 @@ async def standings_in(
     """Where projections stand in the snapshot of this very transaction."""
     rows = await connection.execute(
         text(
-            "SELECT p.name, c.position, c.event_recorded_at FROM read.projections p JOIN read.checkpoints c "
+            "SELECT p.name, c.position, c.event_recorded_at, p.paused OR EXISTS (SELECT FROM read.failures f "
+            "WHERE f.projection = p.name AND f.partition = c.partition AND f.resolved_at IS NULL) "
+            "FROM read.projections p JOIN read.checkpoints c "
             "ON c.projection = p.name AND c.generation = p.generation "
             "WHERE c.partition = :partition AND p.name = ANY(:names)"
         ),
         {"partition": partition, "names": list(projections)},
     )
-    return {name: Standing(position, recorded_at) for name, position, recorded_at in rows.all()}
+    return {name: Standing(*standing) for name, *standing in rows.all()}

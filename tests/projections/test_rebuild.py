@@ -8,6 +8,7 @@ from sqlalchemy import select, text
 
 from projections import building
 from projections.building import Build, Progress
+from projections.operate import resume
 from projections.projector import SqlProjection, on
 from projections.rebuild import NothingKept, RebuildBusy, open_workshop
 from read_model.database import open_engine, reading
@@ -15,10 +16,12 @@ from read_model.freshness import standings_in
 from tests.projections.bench import Bench
 from tests.projections.sample import (
     BALANCES,
+    POISON,
     Balances,
     Deposited,
     Deposits,
     FakeLog,
+    Picky,
     account,
     company,
     expected_balances,
@@ -256,6 +259,38 @@ async def test_new_code_builds_its_generation_by_itself_while_the_old_one_serves
         (1, True, "rolled back to version 1")
     ]
     assert await bench.rows("SELECT sum(deposits) FROM read.sample_balances") == old
+
+
+class NewPicky(Picky):
+    """The next version, which still cannot take it."""
+
+    version = 2
+
+
+async def test_new_code_that_cannot_be_built_stops_visibly_and_goes_on_when_mended(
+    bench: Bench, log: FakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Picky, "mended", True)
+    await log.append(1, *[Deposited(account=account(n), amount=5) for n in range(9)])
+    await log.append(1, Deposited(account=account(1), amount=POISON))
+    async with bench.worker(log, [Picky]):
+        await bench.caught_up(log, "sample_picky")
+
+    async def stopped() -> bool:
+        found = await bench.rows("SELECT position, version FROM read.failures WHERE resolved_at IS NULL")
+        return found == [(10, 2)]
+
+    async def promoted() -> bool:
+        return await bench.rows("SELECT generation FROM read.projections") == [(2,)]
+
+    monkeypatch.setattr(NewPicky, "mended", False)
+    async with bench.worker(log, [NewPicky]):
+        await bench.until(stopped, what="the failure")
+        assert await bench.rows("SELECT sum(n) FROM read.sample_picky") == [(10,)]
+        monkeypatch.setattr(NewPicky, "mended", True)
+        await resume(bench.database_url, "sample_picky")
+        await bench.until(promoted, what="the promotion")
+    assert await bench.rows("SELECT sum(n) FROM read.sample_picky") == [(10,)]
 
 
 async def test_a_question_in_flight_keeps_its_snapshot(bench: Bench, log: FakeLog) -> None:

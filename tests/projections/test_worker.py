@@ -12,7 +12,8 @@ from prometheus_client import REGISTRY
 from projections.feed import Feed
 from projections.lane import Fence, LeaseLost
 from projections.operate import NotStopped, SkipRefused, pause, resume, skip
-from projections.status import status
+from projections.rebuild import open_workshop
+from projections.status import ProjectionStatus, status
 from read_model.database import open_engine
 from tests.projections.bench import Bench
 from tests.projections.sample import (
@@ -288,6 +289,86 @@ async def test_a_broken_log_is_not_passed(bench: Bench, log: FakeLog) -> None:
         await resume(bench.database_url, "sample_balances")
         await bench.caught_up(log, "sample_balances")
     assert await balances(bench) == expected_balances(log)
+
+
+async def test_an_event_that_cannot_be_read_can_be_left_out(bench: Bench, log: FakeLog) -> None:
+    """By the worker that stands in front of it, and by every rebuild that comes to it later."""
+    await log.append(1, *[Deposited(account=account(1), amount=1) for _ in range(20)])
+    log.corrupt(1, 11, replace(log.all(1)[10], position=99))
+
+    async def stopped() -> bool:
+        rows = await bench.rows("SELECT projection FROM read.failures WHERE resolved_at IS NULL ORDER BY 1")
+        return rows == [("sample_balances",), ("sample_deposits",)]
+
+    async with bench.worker(log, [Balances, Deposits]):
+        await bench.until(stopped, what="the stop")
+        await skip(
+            bench.database_url, "sample_balances", 1, 11, reason="damaged", actor="ana", break_glass=True
+        )
+        await bench.caught_up(log, "sample_balances")
+        # The other one has not been told to leave it out.
+        assert await bench.rows("SELECT sum(amount) FROM read.sample_deposits") == [(10,)]
+        await skip(bench.database_url, "sample_deposits", 1, 11, reason="damaged", actor="ana")
+        await bench.caught_up(log, "sample_deposits")
+        async with open_workshop(
+            bench.database_url, bench.redis_url, log, projections=[Balances, Deposits]
+        ) as workshop:
+            assert (await workshop.rebuild("sample_balances")).promoted
+    assert await bench.rows("SELECT sum(balance) FROM read.sample_balances") == [(19,)]
+
+
+async def test_status_tells_all_an_operator_needs(bench: Bench, log: FakeLog) -> None:
+    await log.append(1, *[Deposited(account=account(n), amount=5) for n in range(3)])
+    await log.append(1, Deposited(account=account(1), amount=POISON))
+    engine = open_engine(bench.database_url, pool_size=2)
+
+    async def picky() -> ProjectionStatus:
+        return (await status(engine, log, projections=[Picky]))[0]
+
+    async def failed() -> bool:
+        return await bench.rows("SELECT count(*) FROM read.failures") == [(1,)]
+
+    async with bench.worker(log, [Picky]):
+        await bench.until(failed, what="the failure")
+        found = await picky()
+        (failure,) = found.failures
+        assert failure.first_seen <= failure.last_seen
+        assert (failure.version, failure.event_id) == (Picky.version, log.all(1)[3].event_id)
+        assert [(each.generation, each.status, each.position) for each in found.generations] == [
+            (1, "live", 3)
+        ]
+        await skip(bench.database_url, "sample_picky", 1, 4, reason="typing error", actor="ana")
+        await bench.caught_up(log, "sample_picky")
+        found = await picky()
+        assert (found.state, found.failures, found.lag_seconds) == ("running", (), 0.0)
+        (left_out,) = found.skips
+        assert (left_out.position, left_out.reason, left_out.actor) == (4, "typing error", "ana")
+    await engine.dispose()
+
+
+async def test_who_makes_no_progress_is_blocked_however_good_it_looks(bench: Bench, log: FakeLog) -> None:
+    """Nothing has failed, nothing is paused; only there is nobody who folds."""
+    await fill(log, 100)
+    engine = open_engine(bench.database_url, pool_size=2)
+    async with bench.worker(log, [Balances]):
+        await bench.caught_up(log, "sample_balances")
+    await bench.execute(
+        "UPDATE ccontrol.partition_heads SET position = (SELECT max(position) + 9 FROM read.checkpoints);"
+        "UPDATE read.checkpoints SET event_recorded_at = now() - interval '1 minute';"
+        "UPDATE read.projections SET changed_at = now() - interval '1 minute'"
+    )
+
+    async def state() -> str:
+        return (await status(engine, log, projections=[Balances]))[0].state
+
+    # It has just made progress.
+    assert await state() == "running"
+    await bench.execute("UPDATE read.checkpoints SET updated_at = now() - interval '1 minute'")
+    assert await state() == "blocked"
+    # At the head there is nothing to make progress with.
+    await bench.execute("UPDATE ccontrol.partition_heads SET position = 0")
+    assert await state() == "running"
+    await engine.dispose()
 
 
 async def test_trouble_of_the_surroundings_is_waited_out(bench: Bench, log: FakeLog) -> None:
