@@ -18,6 +18,7 @@ from api.door import Door
 from api.door_routes import DoorRoute
 from api.failures import add_failure_handlers
 from api.limits import Attempts
+from api.live import Live
 from api.memberships import Directory
 from api.metrics import Metrics
 from api.openapi import document
@@ -61,6 +62,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.visitors = Visitors()
     app.state.passwords = PasswordChecker()
     app.state.sign_ins = Attempts(services.redis, name="sign-in")
+    app.state.live = (
+        None if services.changes is None else Live(services.changes, services.freshness, services.concerns)
+    )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     add_failure_handlers(app)
     _put_up(app, command_router())

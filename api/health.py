@@ -14,7 +14,8 @@ from starlette.responses import Response
 
 from api.answers import JsonAnswer
 from api.door_routes import DoorRoute
-from api.lags import LIVE, MISSING, Lag, lags
+from api.lags import LIVE, Lag, lags
+from api.problems import Problem
 from api.services import Services, services_of
 
 _PATIENCE_SECONDS = 2.0
@@ -39,10 +40,10 @@ class Ready:
     permission = None
 
     async def __call__(self, request: Request) -> Response:
-        """503 without the database or a projection; 200 and `degraded` without Redis, or when one is late."""
+        """503 without the database, a projection, or the books of today; 200 and `degraded` for the rest."""
         services = services_of(request)
         database, redis, found = await asyncio.gather(_database(services), _redis(services), _lags(services))
-        served = database and found is not None and all(lag.state != MISSING for lag in found)
+        served = database and found is not None and not any(lag.forbids for lag in found)
         late = any(lag.state != LIVE for lag in found or ())
         status = "unavailable" if not served else "degraded" if late or not redis else "ok"
         body = {
@@ -54,6 +55,7 @@ class Ready:
                     "lag_events": lag.lag_events,
                     "lag_seconds": round(lag.lag_seconds, 3),
                     "state": lag.state,
+                    "gates": lag.gates,
                 }
                 for lag in found or ()
             ],
@@ -72,6 +74,11 @@ class Numbers:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await request.app.state.outbox_numbers.look(services_of(request).engine)
                 await request.app.state.webhook_numbers.look(services_of(request).engine)
+        operations = services_of(request).operations
+        if operations is not None:
+            with suppress(*_SILENT, Problem):
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await operations.measure()
         own = generate_latest(request.app.state.metrics.registry)
         return Response(own + generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 

@@ -1,4 +1,12 @@
-"""How far each projection is behind the log, asked of the database: for readiness."""
+"""How far each projection is behind the log, asked of the database: for readiness.
+
+missing   no projector has made its tables yet: it cannot be asked
+stuck     behind, with an old event, and without progress for a while: nobody folds it
+failed    stopped in front of an event it cannot fold
+paused    by an operator
+behind    late, and coming
+live      none of these
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,33 +15,40 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-MISSING, LIVE, BEHIND, STOPPED = "missing", "live", "behind", "stopped"
+MISSING, STUCK, FAILED, PAUSED, BEHIND, LIVE = "missing", "stuck", "failed", "paused", "behind", "live"
 
 # Older than this it is worth saying; younger is the normal delay of a projector.
 _BEHIND_SECONDS = 5.0
 
+# The worst of its partitions is what a projection is.
 _LAGS = text("""
-SELECT p.name,
-        coalesce(sum(greatest(h.position - c.position, 0)), 0)::bigint,
-        coalesce(max(extract(epoch FROM clock_timestamp() - coalesce(c.event_recorded_at, c.updated_at)))
-            FILTER (WHERE h.position > c.position), 0)::float8,
-        p.paused OR EXISTS (SELECT FROM read.failures f WHERE f.projection = p.name AND f.resolved_at IS NULL)
-    FROM read.projections p
-    LEFT JOIN read.checkpoints c ON c.projection = p.name AND c.generation = p.generation
-    LEFT JOIN ccontrol.partition_heads h ON h.partition = c.partition
-    GROUP BY p.name, p.paused
-    ORDER BY p.name
+SELECT projection, klass,
+        sum(greatest(head - position_at, 0))::bigint,
+        coalesce(max(extract(epoch FROM clock_timestamp() - oldest_at)), 0)::float8,
+        bool_or(state = 'paused'), bool_or(state = 'failed'), bool_or(state = 'stuck')
+    FROM read.lags() GROUP BY projection, klass ORDER BY projection
 """)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lag:
-    """One projection, over all partitions; `lag_seconds` is at least as long as it has been behind."""
+    """One projection, over all partitions; `lag_seconds` is the age of the oldest event it has not folded."""
 
     name: str
     lag_events: int
     lag_seconds: float
     state: str
+    gates: bool = False
+    """Whether nothing may be served without it."""
+
+    @property
+    def forbids(self) -> bool:
+        """Whether this process must not be called ready.
+
+        Every projection has to be there. One that keeps the books must be kept up to date as well: figures
+        of an old ledger are wrong figures. Others go on with the last they know, and every answer says so.
+        """
+        return self.state == MISSING or (self.gates and self.state in (STUCK, FAILED))
 
 
 async def lags(engine: AsyncEngine, wanted: Collection[str]) -> list[Lag]:
@@ -41,9 +56,18 @@ async def lags(engine: AsyncEngine, wanted: Collection[str]) -> list[Lag]:
     found = {}
     try:
         async with engine.connect() as connection:
-            for name, events, seconds, stopped in (await connection.execute(_LAGS)).all():
-                state = STOPPED if stopped else BEHIND if events and seconds > _BEHIND_SECONDS else LIVE
-                found[name] = Lag(name=name, lag_events=events, lag_seconds=seconds, state=state)
+            for name, klass, events, seconds, paused, failed, stuck in await connection.execute(_LAGS):
+                late = events and seconds > _BEHIND_SECONDS
+                state = (
+                    PAUSED if paused else FAILED if failed else STUCK if stuck else BEHIND if late else LIVE
+                )
+                found[name] = Lag(
+                    name=name,
+                    lag_events=events,
+                    lag_seconds=seconds,
+                    state=state,
+                    gates=klass == "ledger",
+                )
     except ProgrammingError:
         pass  # before the first projector has made the tables
     for name in sorted(set(wanted) - found.keys()):

@@ -53,7 +53,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "accountant": _ACCOUNTANT,
     "auditor": ("*.read",),
     "ops": ("ops.*", "audit.read", "companies.read"),
-    "admin": (*_MANAGER, "companies.*", "users.*", "ops.read", "audit.read", "webhooks.*"),
+    "admin": (*_MANAGER, "companies.*", "users.*", "ops.*", "audit.read", "webhooks.*"),
     "owner": ("*",),
     "integrator": (
         "catalog.*",

@@ -73,6 +73,31 @@ _ALL = (
         "This record changed while you were editing it",
     ),
     Kind(
+        "job-running",
+        409,
+        "Já há um trabalho em andamento sobre isto",
+        "Work on this is going on already",
+        retryable=True,
+    ),
+    Kind(
+        "not-stopped-there",
+        409,
+        "A projeção não está parada neste evento",
+        "The projection is not stopped at this event",
+    ),
+    Kind(
+        "partition-required",
+        409,
+        "A projeção está parada nesta posição de várias partições: diga em qual",
+        "The projection is stopped at this position of several partitions: say which",
+    ),
+    Kind(
+        "break-glass-required",
+        409,
+        "Esta projeção sustenta os livros: só com break_glass um evento fica de fora",
+        "This projection keeps the books: only with break_glass is an event left out",
+    ),
+    Kind(
         "store-epoch-changed",
         409,
         "O histórico foi restaurado; recarregue",

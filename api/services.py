@@ -1,7 +1,7 @@
 """What the doors are given by whoever starts them; nothing here is found by itself."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
 if TYPE_CHECKING:
+    from api.operations import Operations
     from read_model.cache import Views
     from read_model.freshness import Freshnesses
     from write_model.dispatch import Dispatcher
+    from write_model.store.changes import Changes
     from write_model.store.store import Store
 
 
@@ -35,6 +37,8 @@ class Services:
     `token_keys` sign access tokens: the first signs, all verify. `door_secret` keys the consistency tokens
     and the cursors, so it is the same in every process of an installation.
     `loopback_allowed` is for development: webhooks may then live on this very machine.
+    `changes` is the log for live updates, and `concerns` the SQL projections that show each kind of event.
+    `operations` is what operators may do to projections.
     """
 
     store: "Store"
@@ -49,6 +53,9 @@ class Services:
     views: "Views | None" = None
     redis: Any | None = None
     loopback_allowed: bool = False
+    changes: "Changes | None" = None
+    concerns: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    operations: "Operations | None" = None
 
 
 def services_of(connection: HTTPConnection) -> Services:

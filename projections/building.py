@@ -11,6 +11,7 @@ from projections.connections import is_transient, stop_if_cancelled
 from projections.fold import Folder
 from projections.lane import CheckpointMoved, EventRefused, Follower, Lane, apply_or_blame
 from projections.pages import EventLog, LogUnreadable, Pages
+from projections.pressure import Pressure
 
 BUILD_EVENTS = 4000
 """Events a transaction: large enough that statements do not count, small enough to keep memory flat."""
@@ -20,9 +21,11 @@ _REPORT_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a rebuild is. `eta_seconds` is None until a rate is known."""
+    """How far a rebuild is. `eta_seconds` is None until a rate is known; `serving` is the version served."""
 
     projection: str
+    version: int
+    serving: int
     phase: str
     done: int
     total: int
@@ -30,6 +33,7 @@ class Progress:
     eta_seconds: float | None
     positions: Mapping[int, int]
     seconds: float
+    live_lag_seconds: float | None = None
 
 
 OnProgress = Callable[[Progress], None]
@@ -57,11 +61,19 @@ class Build:
         partitions: Sequence[int],
         skips: Mapping[tuple[str, int], Collection[int]],
         on_progress: OnProgress | None,
+        *,
+        serving: int,
+        batch: int | None = None,
+        pressure: Pressure | None = None,
     ) -> None:
         self.name = folder.projection.name
         self.projection = folder.projection
+        self.version = folder.projection.version
         self.generation = generation
         self.skips = skips
+        self.batch = batch or BUILD_EVENTS
+        self._serving = serving
+        self._pressure = pressure
         self.followers = {
             partition: Follower(
                 folder, generation, partition, None, skipped=skips.get((self.name, partition), ())
@@ -80,6 +92,11 @@ class Build:
     def positions(self) -> dict[int, int]:
         """Where each partition is."""
         return {partition: follower.position for partition, follower in self.followers.items()}
+
+    @property
+    def commit_seconds_max(self) -> float | None:
+        """How long others' commits may take before it is held back."""
+        return self._pressure.commit_seconds_max if self._pressure is not None else None
 
     async def locate(self) -> None:
         """Start where an earlier attempt has stopped."""
@@ -127,6 +144,8 @@ class Build:
             try:
                 while follower.position < target:
                     stop_if_cancelled()
+                    if self._pressure is not None:
+                        await self._pressure.ease()
                     try:
                         await self._fold_page(follower, pages, target)
                         backoff.reset()
@@ -145,7 +164,7 @@ class Build:
         missing = target - follower.position
         try:
             page = await pages.after(
-                follower.position, BUILD_EVENTS, follower.folder.kinds, read_ahead=missing > BUILD_EVENTS
+                follower.position, self.batch, follower.folder.kinds, read_ahead=missing > self.batch
             )
             if page:
                 # Redis: whole at its target, for nobody is served from it before the promotion.
@@ -170,5 +189,17 @@ class Build:
             rate = (done - self._found) / seconds if seconds > 0 else 0.0
             eta = max(0, self._total - done) / rate if rate > 0 else None
             self._on_progress(
-                Progress(self.name, phase, done, max(done, self._total), rate, eta, self.positions, seconds)
+                Progress(
+                    self.name,
+                    self.version,
+                    self._serving,
+                    phase,
+                    done,
+                    max(done, self._total),
+                    rate,
+                    eta,
+                    self.positions,
+                    seconds,
+                    self._pressure.live_lag_seconds if self._pressure is not None else None,
+                )
             )

@@ -55,8 +55,10 @@ class Side:
     generation: int
 
 
-async def compare_table(table: str, key: Sequence[str], live: Side, fresh: Side) -> TableComparison:
-    """Counts and checksums of all columns; row by row only where those differ."""
+async def compare_table(
+    table: str, key: Sequence[str], live: Side, fresh: Side, *, sample_rows: int = SAMPLE_ROWS
+) -> TableComparison:
+    """Counts and checksums of all columns; row by row only where those differ, up to `sample_rows`."""
     columns_live = await _columns(live, table)
     columns_fresh = await _columns(fresh, table)
     common = [name for name in columns_live if name in columns_fresh]
@@ -68,7 +70,7 @@ async def compare_table(table: str, key: Sequence[str], live: Side, fresh: Side)
     ]
     sample: list[RowDifference] = []
     if differing or sums_live[0] != sums_fresh[0]:
-        sample = [row async for row in _differences(table, key, common, live, fresh)]
+        sample = [row async for row in _differences(table, key, common, live, fresh, sample_rows)]
     return TableComparison(
         table, int(sums_live[0]), int(sums_fresh[0]), (*differing, *strange), tuple(sample)
     )
@@ -94,13 +96,13 @@ async def _checksums(side: Side, table: str, key: Sequence[str], columns: Sequen
 
 
 async def _differences(
-    table: str, key: Sequence[str], columns: Sequence[str], live: Side, fresh: Side
+    table: str, key: Sequence[str], columns: Sequence[str], live: Side, fresh: Side, wanted: int
 ) -> AsyncIterator[RowDifference]:
     """The first rows that differ, by walking both sides in the order of their hashed keys."""
     ours, theirs = _rows(live, table, key, columns), _rows(fresh, table, key, columns)
     one, other = await anext(ours, None), await anext(theirs, None)
     found = 0
-    while (one or other) and found < SAMPLE_ROWS:
+    while (one or other) and found < wanted:
         if one and other and one[0] == other[0]:
             if one[1] != other[1]:
                 found += 1

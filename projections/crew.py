@@ -24,6 +24,7 @@ from projections.fold import Folder
 from projections.lane import Lane
 from projections.long_lived import collect_seldom
 from projections.pages import EventLog
+from projections.pressure import Pressure
 from projections.projector import AnyProjection
 from projections.redis_lane import RedisLane
 from projections.sql_lane import SqlLane
@@ -48,6 +49,8 @@ class Share:
     generation: int
     skips: Mapping[tuple[str, int], Collection[int]]
     targets: Mapping[int, int]
+    batch: int | None = None
+    commit_seconds_max: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +164,23 @@ async def _fold(crew: Crew, share: Share, pipe: Pipe) -> None:
         ):
             lanes: dict[str, Any] = {"sql": SqlLane(pool), "redis": RedisLane(client, pool, log.epoch)}
             lane: Lane = lanes[share.projection.lane]
-            build = Build(
-                lane, log, Folder(share.projection()), share.generation, list(share.targets), share.skips, say
-            )
-            await build.locate()
-            await build.fold_to(share.targets, jobs=_SIDE_BY_SIDE, phase="build")
+            # Each holds itself back: it feels what commits cost as well as its caller does.
+            async with Pressure(
+                crew.database_url, share.projection.name, share.commit_seconds_max
+            ) as pressure:
+                build = Build(
+                    lane,
+                    log,
+                    Folder(share.projection()),
+                    share.generation,
+                    list(share.targets),
+                    share.skips,
+                    say,
+                    serving=share.projection.version,
+                    batch=share.batch,
+                    pressure=pressure,
+                )
+                await build.locate()
+                await build.fold_to(share.targets, jobs=_SIDE_BY_SIDE, phase="build")
     finally:
         await client.aclose()

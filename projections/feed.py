@@ -239,7 +239,7 @@ class Feed:
         passing = [f for f in followers if unreadable.position in f.skipped]
         if passing:
             await self._lane.advance(passing, unreadable.position, None, at_head=False)
-            self._moved(self._partition)
+            self._moved(passing)
         stopping = [f for f in followers if f not in passing]
         for follower in stopping:
             self._followers = [f for f in self._followers if f is not follower]

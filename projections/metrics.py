@@ -2,6 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+HEAD = Gauge("ccontrol_event_store_head_position", "Events recorded, over all partitions")
 POSITION = Gauge("ccontrol_projection_position", "Events folded, over all partitions", ["projection"])
 LAG_EVENTS = Gauge("ccontrol_projection_lag_events", "Events not folded yet", ["projection"])
 LAG_SECONDS = Gauge(

@@ -1,7 +1,7 @@
 """What an operator does to a projection: pause, resume, skip. Each takes effect within a second."""
 
 from projections.announcer import announce_everything
-from projections.connections import connect
+from projections.connections import Connection, connect
 from projections.rebuild import UnknownProjection
 
 
@@ -11,6 +11,10 @@ class SkipRefused(Exception):
 
 class NotStopped(LookupError):
     """The projection is not stopped at this event, so there is nothing to skip."""
+
+
+class AmbiguousPosition(LookupError):
+    """The projection is stopped at this position of several partitions."""
 
 
 async def pause(database_url: str, name: str, reason: str) -> None:
@@ -32,41 +36,65 @@ async def resume(database_url: str, name: str) -> None:
 async def skip(
     database_url: str,
     name: str,
-    partition: int,
+    partition: int | None,
     position: int,
     *,
     reason: str,
     actor: str,
     break_glass: bool = False,
-) -> None:
-    """Leave out the event a projection is stopped at, and resume. Recorded for ever, also by rebuilds."""
+) -> int:
+    """Leave out the event a projection is stopped at, and resume. Recorded for ever, also by rebuilds.
+
+    The partition need not be said where it is stopped at this position of one only; it is returned.
+    """
     async with await connect(database_url, name="operator") as connection:
+        where = await _skip(connection, name, partition, position, reason, actor, break_glass)
+        await announce_everything(connection)
+    return where
+
+
+async def _skip(
+    connection: Connection,
+    name: str,
+    partition: int | None,
+    position: int,
+    reason: str,
+    actor: str,
+    break_glass: bool,
+) -> int:
+    async with connection.transaction():
+        klass = await _klass(connection, name)
         cursor = await connection.execute(
-            "SELECT p.klass, f.position IS NOT NULL FROM read.projections p LEFT JOIN read.failures f "
-            "ON f.projection = p.name AND f.partition = %s AND f.position = %s AND f.resolved_at IS NULL "
-            "WHERE p.name = %s",
-            (partition, position, name),
+            "SELECT partition FROM read.failures WHERE projection = %s AND position = %s "
+            "AND resolved_at IS NULL ORDER BY partition FOR UPDATE",
+            (name, position),
         )
-        found = await cursor.fetchone()
-        if found is None:
-            raise UnknownProjection(name)
-        klass, stopped_here = found
-        if not stopped_here:
-            raise NotStopped(f"{name} at position {position} of partition {partition}")
+        stopped: list[int] = [found for (found,) in await cursor.fetchall() if partition in (None, found)]
+        if not stopped:
+            raise NotStopped(f"{name} at position {position}")
+        if len(stopped) > 1:
+            raise AmbiguousPosition(", ".join(map(str, stopped)))
         if klass == "ledger" and not break_glass:
             raise SkipRefused(name)
-        async with connection.transaction():
-            await connection.execute(
-                "INSERT INTO read.skips (projection, partition, position, reason, actor, break_glass) "
-                "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                (name, partition, position, reason, actor, break_glass),
-            )
-            await connection.execute(
-                "UPDATE read.failures SET resolved_at = clock_timestamp() "
-                "WHERE projection = %s AND partition = %s AND position = %s",
-                (name, partition, position),
-            )
-        await announce_everything(connection)
+        await connection.execute(
+            "INSERT INTO read.skips (projection, partition, position, reason, actor, break_glass) "
+            "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (name, stopped[0], position, reason, actor, break_glass),
+        )
+        await connection.execute(
+            "UPDATE read.failures SET resolved_at = clock_timestamp() "
+            "WHERE projection = %s AND partition = %s AND position = %s",
+            (name, stopped[0], position),
+        )
+    return stopped[0]
+
+
+async def _klass(connection: Connection, name: str) -> str:
+    cursor = await connection.execute("SELECT klass FROM read.projections WHERE name = %s", (name,))
+    found = await cursor.fetchone()
+    if found is None:
+        raise UnknownProjection(name)
+    return str(found[0])
 
 
 async def _set_paused(database_url: str, name: str, paused: bool, reason: str | None) -> None:

@@ -10,22 +10,25 @@
 Every page commits with its checkpoint, so what is interrupted goes on where it stopped.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
+import psycopg
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
-from projections.building import BUILD_EVENTS, Build, OnProgress
+from projections.building import BUILD_EVENTS, Build, BuildFailed, OnProgress
 from projections.catalogue import PROJECTIONS
-from projections.comparison import Comparison, Side, compare_table
-from projections.connections import Connection, connect, open_pool
+from projections.comparison import SAMPLE_ROWS, Comparison, Side, compare_table
+from projections.connections import Connection, Permanent, connect, open_pool
 from projections.crew import Crew, OpenLog, Share, shared_out
 from projections.generations import create_indexes, create_tables, tables_of
 from projections.lane import Lane
 from projections.pages import EventLog
+from projections.pressure import Pressure
 from projections.projector import AnyProjection
 from projections.promotion import Generation, discard, generations_of, live_positions, positions_of, switch
 from projections.redis_comparison import compare_views
@@ -38,6 +41,9 @@ _FOLLOW_ROUNDS = 1000
 _HELPED_FROM_EVENTS = 20_000
 # Few enough to be folded while readers wait for the switch.
 _LAST_EVENTS = 200
+# A way back must be short: what is not folded by then is folded afterwards, while it is served.
+_ROLLBACK_SECONDS = 3.0
+KEPT_DAYS = 7
 
 
 class RebuildBusy(Exception):
@@ -50,6 +56,10 @@ class UnknownProjection(LookupError):
 
 class NothingKept(LookupError):
     """There is no former generation to go back to."""
+
+
+class NothingBuilt(LookupError):
+    """There is no generation of the present code that waits to be served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,36 +102,69 @@ class Workshop:
         on_progress: OnProgress | None = None,
         promote: Promote = "always",
         compare: bool = True,
+        batch: int | None = None,
+        sample_rows: int = SAMPLE_ROWS,
+        anew: bool = False,
+        commit_seconds_max: float | None = None,
     ) -> Outcome:
-        """Build, compare, follow, switch. With promote="equal", a difference leaves the old one in place."""
+        """Build, compare, follow, switch. With promote="equal", a difference leaves the old one in place.
+
+        An unfinished generation of the same code is gone on with, unless it is to be built `anew`.
+        """
         kind = self._kind(name)
         async with self._locked(name) as connection:
-            await self._discard(connection, name, await self._useless(connection, kind))
-            build, record = await self._open(connection, kind, "building", on_progress)
-            comparison = None
-            if compare:
-                await self._catch_up_with_live(connection, build, jobs)
+            await self._discard(connection, name, await self._useless(connection, kind, anew=anew))
+            async with Pressure(self._database_url, name, commit_seconds_max) as pressure:
+                build, record = await self._open(
+                    connection, kind, "building", on_progress, batch=batch, pressure=pressure
+                )
+                comparison = None
+                if compare:
+                    await self._catch_up_with_live(connection, build, jobs)
+                    await self._index(connection, kind, build, record)
+                    comparison = await self._compare(connection, kind, build, jobs, sample_rows)
+                await self._follow(build, jobs)
                 await self._index(connection, kind, build, record)
-                comparison = await self._compare(connection, kind, build, jobs)
-            await self._follow(build, jobs)
-            await self._index(connection, kind, build, record)
-            allowed = promote == "always" or (
-                promote == "equal" and comparison is not None and comparison.equal
-            )
-            if allowed:
-                await self._promote(connection, kind, build, jobs)
+                allowed = promote == "always" or (
+                    promote == "equal" and comparison is not None and comparison.equal
+                )
+                if allowed:
+                    await self._promote(connection, kind, build, jobs)
             return Outcome(name, build.generation, allowed, comparison)
 
+    async def promote(self, name: str, *, jobs: int = 2, on_progress: OnProgress | None = None) -> Outcome:
+        """Serve the generation that a rebuild has left waiting."""
+        kind = self._kind(name)
+        code = (kind.version, self.catalogue.shapes[name])
+        async with self._locked(name) as connection:
+            known = await generations_of(connection, name)
+            if not any(g.status == "building" and (g.version, g.shape) == code for g in known):
+                raise NothingBuilt(name)
+            build, record = await self._open(connection, kind, "building", on_progress)
+            await self._follow(build, jobs)
+            await self._index(connection, kind, build, record)
+            await self._promote(connection, kind, build, jobs)
+            return Outcome(name, build.generation, True, None)
+
     async def compare(
-        self, name: str, *, jobs: int = 2, on_progress: OnProgress | None = None
+        self,
+        name: str,
+        *,
+        jobs: int = 2,
+        on_progress: OnProgress | None = None,
+        sample_rows: int = SAMPLE_ROWS,
+        commit_seconds_max: float | None = None,
     ) -> Comparison | None:
         """The drift check: what is served against a fresh fold, which is thrown away."""
         kind = self._kind(name)
         async with self._locked(name) as connection:
-            build, _ = await self._open(connection, kind, "scratch", on_progress)
+            doomed = [g for g in await generations_of(connection, name) if g.status == "scratch"]
+            await self._discard(connection, name, doomed)
             try:
-                await self._catch_up_with_live(connection, build, jobs)
-                return await self._compare(connection, kind, build, jobs)
+                async with Pressure(self._database_url, name, commit_seconds_max) as pressure:
+                    build, _ = await self._open(connection, kind, "scratch", on_progress, pressure=pressure)
+                    await self._catch_up_with_live(connection, build, jobs)
+                    return await self._compare(connection, kind, build, jobs, sample_rows)
             finally:
                 scratch = [g for g in await generations_of(connection, name) if g.status == "scratch"]
                 await self._discard(connection, name, scratch)
@@ -129,6 +172,7 @@ class Workshop:
     async def rollback(self, name: str) -> int:
         """Serve the kept generation again; what is served now is kept. Returns the generation.
 
+        It is brought forward first, as far as that goes in a moment, so that no figure jumps back.
         Where other code made it, the projection is paused: resumed, it would be rebuilt by the present code.
         """
         kind = self._kind(name)
@@ -137,17 +181,42 @@ class Workshop:
             if not kept:
                 raise NothingKept(name)
             target = kept[-1]
-            same_code = (target.version, target.shape) == (kind.version, self.catalogue.shapes[name])
-            reason = None if same_code else f"rolled back to version {target.version}"
-            await switch(connection, name, target.generation, pause_reason=reason)
+            if (target.version, target.shape) == (kind.version, self.catalogue.shapes[name]):
+                await self._go_back(connection, kind, target)
+            else:
+                reason = f"rolled back to version {target.version}"
+                await switch(connection, name, target.generation, pause_reason=reason)
             if kind.lane == "redis":
                 await self._redis_lane.serve(name, target.generation)
             return target.generation
 
+    async def forget_kept(self) -> None:
+        """Drop the generations that have been kept for longer than anybody goes back."""
+        async with await connect(self._database_url, name="rebuild") as connection:
+            cursor = await connection.execute(
+                "SELECT DISTINCT k.projection FROM read.generations k "
+                "JOIN read.generations g USING (projection) WHERE k.status = 'kept' AND g.status = 'live' "
+                "AND g.promoted_at < clock_timestamp() - make_interval(days => %s)",
+                (KEPT_DAYS,),
+            )
+            names = [name for (name,) in await cursor.fetchall() if name in self.catalogue.kinds]
+        for name in names:
+            with suppress(RebuildBusy):
+                async with self._locked(name) as connection:
+                    kept = [g for g in await generations_of(connection, name) if g.status == "kept"]
+                    await self._discard(connection, name, kept)
+
     # --- steps ----------------------------------------------------------------------------------------
 
     async def _open(
-        self, connection: Connection, kind: type[AnyProjection], status: str, on_progress: OnProgress | None
+        self,
+        connection: Connection,
+        kind: type[AnyProjection],
+        status: str,
+        on_progress: OnProgress | None,
+        *,
+        batch: int | None = None,
+        pressure: Pressure | None = None,
     ) -> tuple[Build, Generation]:
         """The unfinished generation of the same code, if there is one; else a new one."""
         partitions = sorted(await self._log.heads())
@@ -176,17 +245,22 @@ class Workshop:
             partitions,
             await read_skips(connection),
             on_progress,
+            serving=next(g.version for g in known if g.status == "live"),
+            batch=batch,
+            pressure=pressure,
         )
         await build.locate()
         return build, found[0]
 
-    async def _useless(self, connection: Connection, kind: type[AnyProjection]) -> list[Generation]:
-        """Left behind by other code, or by a comparison that was killed."""
+    async def _useless(
+        self, connection: Connection, kind: type[AnyProjection], *, anew: bool
+    ) -> list[Generation]:
+        """Left behind by other code, or by a comparison that was killed; `anew`, whatever is unfinished."""
         code = (kind.version, self.catalogue.shapes[kind.name])
         return [
             g
             for g in await generations_of(connection, kind.name)
-            if g.status == "scratch" or (g.status == "building" and (g.version, g.shape) != code)
+            if g.status == "scratch" or (g.status == "building" and (anew or (g.version, g.shape) != code))
         ]
 
     async def _catch_up_with_live(self, connection: Connection, build: Build, jobs: int) -> None:
@@ -207,7 +281,14 @@ class Workshop:
         """In processes of their own where that is worth starting them."""
         if self._crew is not None and jobs > 1 and build.behind(targets) >= _HELPED_FROM_EVENTS:
             shares = [
-                Share(type(build.projection), build.generation, build.skips, share)
+                Share(
+                    type(build.projection),
+                    build.generation,
+                    build.skips,
+                    share,
+                    batch=build.batch,
+                    commit_seconds_max=build.commit_seconds_max,
+                )
                 for share in shared_out(build.positions, targets, jobs)
             ]
             await self._crew.fold(shares, lambda positions: build.moved(positions, phase))
@@ -234,11 +315,18 @@ class Workshop:
             await connection.execute(f'ANALYZE read."{name}_g{record.generation}"'.encode())
 
     async def _compare(
-        self, connection: Connection, kind: type[AnyProjection], build: Build, jobs: int
+        self,
+        connection: Connection,
+        kind: type[AnyProjection],
+        build: Build,
+        jobs: int,
+        sample_rows: int,
     ) -> Comparison | None:
         live = next(g for g in await generations_of(connection, kind.name) if g.status == "live")
         if kind.lane == "redis":
-            return await compare_views(self._redis_lane, live.generation, build, jobs=jobs)
+            return await compare_views(
+                self._redis_lane, live.generation, build, jobs=jobs, sample_rows=sample_rows
+            )
         async with await connect(self._database_url, name="comparison") as snapshot:
             await snapshot.set_read_only(True)
             async with snapshot.transaction():
@@ -253,6 +341,7 @@ class Workshop:
                         [column.name for column in table.primary_key.columns],
                         Side(snapshot, live.generation),
                         Side(connection, build.generation),
+                        sample_rows=sample_rows,
                     )
                     for table in tables_of(kind)
                     if table.name in live.tables
@@ -263,22 +352,7 @@ class Workshop:
         self, connection: Connection, kind: type[AnyProjection], build: Build, jobs: int
     ) -> None:
         async def last_steps(inside: Connection) -> bool:
-            # Out of the database each time: an attempt that did not get its locks has been undone.
-            own = await positions_of(inside, kind.name, build.generation)
-            if kind.lane == "sql":
-                build.place(own)
-            targets = await live_positions(inside, kind.name)
-            if build.behind(targets) > _LAST_EVENTS:
-                return False
-            for partition, follower in build.followers.items():
-                missing = targets[partition] - follower.position
-                if missing > 0:
-                    page = await self._log.page(partition, follower.position, missing)
-                    if kind.lane == "sql":
-                        await apply_through(inside, follower, page)
-                    else:
-                        await self._redis_lane.apply(follower, page, at_head=True)
-            return True
+            return await self._last_steps(inside, kind, build)
 
         older = [g for g in await generations_of(connection, kind.name) if g.status == "kept"]
         while not await switch(connection, kind.name, build.generation, last_steps=last_steps):
@@ -287,6 +361,49 @@ class Workshop:
         if kind.lane == "redis":
             await self._redis_lane.serve(kind.name, build.generation)
         await self._discard(connection, kind.name, older)
+
+    async def _last_steps(self, inside: Connection, kind: type[AnyProjection], build: Build) -> bool:
+        """While nobody reads or writes: to where the served generation is. False when that is too far."""
+        # Out of the database each time: an attempt that did not get its locks has been undone.
+        if kind.lane == "sql":
+            build.place(await positions_of(inside, kind.name, build.generation))
+        targets = await live_positions(inside, kind.name)
+        if build.behind(targets) > _LAST_EVENTS:
+            return False
+        for partition, follower in build.followers.items():
+            missing = targets[partition] - follower.position
+            if missing > 0:
+                page = await self._log.page(partition, follower.position, missing)
+                if kind.lane == "sql":
+                    await apply_through(inside, follower, page)
+                else:
+                    await self._redis_lane.apply(follower, page, at_head=True)
+        return True
+
+    async def _go_back(self, connection: Connection, kind: type[AnyProjection], target: Generation) -> None:
+        """Switch to a generation of the same code, brought forward as far as that goes in a moment."""
+        build = Build(
+            self._lane(kind),
+            self._log,
+            self.catalogue.folders[kind.name],
+            target.generation,
+            sorted(await self._log.heads()),
+            await read_skips(connection),
+            None,
+            serving=target.version,
+        )
+        await build.locate()
+        with suppress(TimeoutError, BuildFailed):
+            async with asyncio.timeout(_ROLLBACK_SECONDS):
+                await self._follow(build, jobs=2)
+
+        async def last_steps(inside: Connection) -> bool:
+            # What cannot be folded stops it later, like any other event: now it has to be served.
+            with suppress(Permanent, psycopg.DataError, psycopg.IntegrityError):
+                await self._last_steps(inside, kind, build)
+            return True
+
+        await switch(connection, kind.name, target.generation, last_steps=last_steps)
 
     async def _discard(self, connection: Connection, name: str, doomed: Sequence[Generation]) -> None:
         await discard(connection, name, doomed)

@@ -12,7 +12,7 @@ _ROUNDS = 10
 
 
 async def compare_views(
-    lane: RedisLane, live_generation: int, build: Build, *, jobs: int
+    lane: RedisLane, live_generation: int, build: Build, *, jobs: int, sample_rows: int = SAMPLE_ROWS
 ) -> Comparison | None:
     """All views of all partitions; None when what is served is not complete itself."""
     differences: list[RowDifference] = []
@@ -50,7 +50,7 @@ async def compare_views(
                 break
     fields = {field for row in differences for field in _differing(row)}
     table = TableComparison(
-        build.name, counts[0], counts[1], tuple(sorted(fields)), tuple(differences[:SAMPLE_ROWS])
+        build.name, counts[0], counts[1], tuple(sorted(fields)), tuple(differences[:sample_rows])
     )
     return Comparison(build.name, positions, (table,))
 

@@ -71,6 +71,25 @@ CREATE TABLE IF NOT EXISTS read.workers (
     seen_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (owner, lane)) WITH (fillfactor = 50);
 
+CREATE TABLE IF NOT EXISTS read.jobs (
+    job_id uuid PRIMARY KEY,
+    act text NOT NULL CHECK (act IN ('rebuild', 'compare', 'promote', 'rollback')),
+    projection text NOT NULL REFERENCES read.projections,
+    options jsonb NOT NULL,
+    requested_by text NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT now(),
+    detached boolean NOT NULL,
+    state text NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled', 'interrupted')),
+    owner text,
+    cancel_requested boolean NOT NULL DEFAULT false,
+    started_at timestamptz,
+    heartbeat_at timestamptz,
+    ended_at timestamptz,
+    progress jsonb,
+    outcome jsonb) WITH (fillfactor = 50);
+CREATE INDEX IF NOT EXISTS jobs_open ON read.jobs (projection) WHERE state IN ('queued', 'running');
+CREATE INDEX IF NOT EXISTS jobs_requested ON read.jobs (requested_at);
+
 -- Called first in every transaction that writes rows. It raises rather than returns, so that it can be sent
 -- ahead together with the rows and the COMMIT: whatever follows a failed statement has no effect.
 --   The table lock waits for a promotion in progress and makes the next one wait for us; the statements behind
@@ -141,6 +160,7 @@ GRANT SELECT ON read.projections, read.generations, read.checkpoints, read.failu
 GRANT SELECT, INSERT, UPDATE, DELETE ON read.projections, read.generations, read.checkpoints, read.failures,
     read.leases, read.workers TO ccontrol_projector;
 GRANT SELECT, INSERT ON read.skips TO ccontrol_projector;
+GRANT SELECT, INSERT, UPDATE ON read.jobs TO ccontrol_projector;
 REVOKE ALL ON FUNCTION read.advance FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION read.advance TO ccontrol_projector;
 ALTER FUNCTION read.lags(interval) OWNER TO ccontrol_projector;

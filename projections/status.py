@@ -168,6 +168,7 @@ async def status(
 
 def observe(statuses: Sequence[ProjectionStatus]) -> None:
     """Set the gauges."""
+    metrics.HEAD.set(max((each.head for each in statuses), default=0))
     for each in statuses:
         metrics.POSITION.labels(each.name).set(each.position)
         metrics.LAG_EVENTS.labels(each.name).set(each.lag_events)

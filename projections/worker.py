@@ -36,6 +36,7 @@ OpenLog = Callable[[], AbstractAsyncContextManager[EventLog]]
 
 _LOOK_SECONDS = 0.5
 _UPGRADE_SECONDS = 1.0
+_TIDY_SECONDS = 600.0
 _MEASURE_SECONDS = 5.0
 _HEALTHY_SECONDS = 60.0
 
@@ -166,9 +167,13 @@ class Worker:
     async def _keep_upgrading(self) -> None:
         """Where the code is newer than what is served: build its generation beside, and switch to it."""
         backoff = Backoff()
+        next_tidying = time.monotonic()
         while True:
             stop_if_cancelled()
             await asyncio.sleep(_UPGRADE_SECONDS)
+            if time.monotonic() >= next_tidying:
+                next_tidying += _TIDY_SECONDS
+                await self._workshop.forget_kept()
             for entry in self._roster.outdated():
                 try:
                     await self._workshop.rebuild(entry.name, compare=False)

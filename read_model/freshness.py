@@ -60,7 +60,9 @@ class Freshness:
 
 
 @dataclass(frozen=True, slots=True)
-class _Checkpoint:
+class Checkpoint:
+    """Up to where a generation has folded a partition; `running`, `paused` or `failed`."""
+
     generation: int
     position: int
     state: str
@@ -75,13 +77,13 @@ class Freshnesses:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._known: dict[int, dict[str, _Checkpoint]] = {}
+        self._known: dict[int, dict[str, Checkpoint]] = {}
         # By partition: what happens when somebody moves on there; what the notifications said.
         self._moved: dict[int, asyncio.Event] = {}
         self._said: dict[int, dict[str, tuple[int, int]]] = {}
         self._forgotten = 0
         self._listening: asyncio.Task[None] | None = None
-        self._looking: dict[int, asyncio.Task[dict[str, _Checkpoint]]] = {}
+        self._looking: dict[int, asyncio.Task[dict[str, Checkpoint]]] = {}
 
     async def start(self) -> None:
         """Begin to listen."""
@@ -102,11 +104,11 @@ class Freshnesses:
         deadline = begun + timeout_seconds
         must_look = False
         while True:
-            moved = self._moved.setdefault(partition, asyncio.Event())
+            moved = self.news(partition)
             found, looked = self._judge(self._known.get(partition, {}), projections, position), False
             # "Behind" is believed for the moment: who has just written is told when it is so no more.
             if found is None or found.state == "stopped" or must_look:
-                found, looked = self._judge(await self._look(partition), projections, position), True
+                found, looked = self._judge(await self.look(partition), projections, position), True
             if found is None:
                 raise UnknownProjections(", ".join(projections))
             now = time.monotonic()
@@ -125,7 +127,7 @@ class Freshnesses:
         _WAITS.labels(outcome).observe(seconds)
 
     def _judge(
-        self, known: Mapping[str, _Checkpoint], projections: Sequence[str], position: int
+        self, known: Mapping[str, Checkpoint], projections: Sequence[str], position: int
     ) -> Freshness | None:
         try:
             checkpoints = {name: known[name] for name in projections}
@@ -138,7 +140,11 @@ class Freshnesses:
         stopped = any(checkpoints[name].state != "running" for name in behind)
         return Freshness(positions, False, "stopped" if stopped else "behind", behind)
 
-    async def _look(self, partition: int) -> dict[str, _Checkpoint]:
+    def news(self, partition: int) -> asyncio.Event:
+        """Set at the next movement. Ask for it before looking, and nothing in between is missed."""
+        return self._moved.setdefault(partition, asyncio.Event())
+
+    async def look(self, partition: int) -> Mapping[str, Checkpoint]:
         """Ask the database; whoever asks at the same time shares the answer."""
         task = self._looking.get(partition)
         if task is None:
@@ -147,11 +153,11 @@ class Freshnesses:
             task.add_done_callback(lambda _: self._looking.pop(partition, None))
         return await asyncio.shield(task)
 
-    async def _ask(self, partition: int) -> dict[str, _Checkpoint]:
+    async def _ask(self, partition: int) -> dict[str, Checkpoint]:
         forgotten = self._forgotten
         async with self._engine.connect() as connection:
             rows = (await connection.execute(text(_CHECKPOINTS), {"partition": partition})).all()
-        found = {name: _Checkpoint(*checkpoint) for name, *checkpoint in rows}
+        found = {name: Checkpoint(*checkpoint) for name, *checkpoint in rows}
         if forgotten == self._forgotten:
             self._known[partition] = found
             # What was said while the question was on its way may be later than the answer.
@@ -196,7 +202,7 @@ class Freshnesses:
         for name, (generation, position) in self._said.get(partition, {}).items():
             before = known.get(name)
             if before is not None and before.generation == generation and before.position < position:
-                known[name] = _Checkpoint(generation, position, before.state)
+                known[name] = Checkpoint(generation, position, before.state)
 
     def _wake(self, partition: int) -> None:
         moved = self._moved.pop(partition, None)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from fastapi import FastAPI
 from redis.asyncio import Redis
 
 from api.app import create_app
@@ -25,8 +26,14 @@ from read_model.cache import Views
 from read_model.database import open_engine
 from read_model.freshness import Freshnesses
 from runtime.logs import configure_logs
+from runtime.operations import open_operations
+from runtime.projection_work import open_log
 from runtime.settings import Settings
 from runtime.wiring import SystemIds, open_store, system_clock
+from write_model.store.changes import Changes
+
+# A task that nobody holds may vanish before it is done.
+_closing: set[asyncio.Task[None]] = set()
 
 
 def main(settings: Settings) -> int:
@@ -46,7 +53,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     freshness = Freshnesses(engine)
     await freshness.start()
     try:
-        async with open_store(settings) as (store, dispatcher):
+        async with (
+            open_store(settings) as (store, dispatcher),
+            open_log(settings) as log,
+            open_operations(settings.database_url, engine, log) as operations,
+            closing_changes(settings.database_url) as changes,
+        ):
             yield Services(
                 store=store,
                 dispatcher=dispatcher,
@@ -60,6 +72,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 views=Views(redis, store.epoch),
                 redis=redis,
                 loopback_allowed=settings.webhooks_on_loopback,
+                changes=changes,
+                concerns=concerns(),
+                operations=operations,
             )
     finally:
         await freshness.stop()
@@ -67,10 +82,30 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await engine.dispose()
 
 
+@asynccontextmanager
+async def closing_changes(database_url: str) -> AsyncIterator[Changes]:
+    """The log for live updates; connects when somebody listens."""
+    changes = Changes(database_url)
+    try:
+        yield changes
+    finally:
+        await changes.close()
+
+
+def concerns() -> dict[str, frozenset[str]]:
+    """The SQL projections that show each kind of event; the Redis views repeat some of them."""
+    found: dict[str, set[str]] = {}
+    for kind in PROJECTIONS:
+        for event_type in kind().bound() if kind.lane == "sql" else ():
+            found.setdefault(event_type.topic, set()).add(kind.name)
+    return {topic: frozenset(names) for topic, names in found.items()}
+
+
 async def _serve(settings: Settings) -> None:
     async with open_services(settings) as services:
+        app = create_app(services)
         config = uvicorn.Config(
-            create_app(services),
+            app,
             host=settings.host,
             port=settings.port,
             lifespan="off",
@@ -84,13 +119,15 @@ async def _serve(settings: Settings) -> None:
         server = uvicorn.Server(config)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _stop, server)
+            loop.add_signal_handler(number, _stop, server, app)
         # Not server.serve(): it raises the signal again after the graceful stop, past our clean-up.
         await server._serve()
 
 
-def _stop(server: uvicorn.Server) -> None:
+def _stop(server: uvicorn.Server, app: FastAPI) -> None:
     server.should_exit = True
+    # Streams have no end of their own, and the server waits for every answer to end.
+    _closing.add(asyncio.create_task(app.state.live.close()))
 
 
 def _signing_key(settings: Settings) -> Ed25519PrivateKey:

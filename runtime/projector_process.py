@@ -1,24 +1,33 @@
-"""The projector process: keeps the read models up to date, and signs the heads of the chains."""
+"""The projector process: keeps the read models up to date, has jobs done, signs the heads of the chains."""
 
 import asyncio
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from prometheus_client import start_http_server
 
 from projections import bookkeeping, worker
+from projections.backoff import Backoff
+from projections.connections import is_transient
 from projections.long_lived import collect_seldom
 from runtime.blobs import Blobs
 from runtime.logs import configure_logs
+from runtime.projection_work import open_jobs
+from runtime.servers.process import TETHER
 from runtime.settings import Settings
 from runtime.wiring import system_clock
 from write_model.store.keeper import Keeper
 from write_model.store.log import Log
 from write_model.store.personal_data import KeyRing
 from write_model.store.sealer import Sealer
+
+_JOBS_EVERY_SECONDS = 0.5
 
 
 def main(settings: Settings) -> int:
@@ -45,6 +54,8 @@ async def _fold(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda: task.cancel() if task else None)
+    if settings.metrics_port is not None:
+        start_http_server(settings.metrics_port, settings.host)
     await bookkeeping.ensure(settings.database_url)
     key = load_pem_private_key(settings.checkpoints_key.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
@@ -55,3 +66,31 @@ async def _fold(settings: Settings) -> None:
         tasks.create_task(worker.run(settings.database_url, settings.redis_url, lambda: open_log(settings)))
         tasks.create_task(sealer.run())
         tasks.create_task(Keeper(settings.database_url, blobs.put).run())
+        tasks.create_task(_have_jobs_done(settings))
+
+
+async def _have_jobs_done(settings: Settings) -> None:
+    """One after the other, each in a process of its own, which ends when this one does."""
+    command = [sys.executable, "-P", "-m", "runtime.job_process"]
+    tether = [sys.executable, "-I", "-S", str(TETHER), str(int(signal.SIGKILL)), str(os.getpid()), "-"]
+    backoff = Backoff()
+    async with open_jobs(settings) as jobs:
+        while True:
+            await asyncio.sleep(_JOBS_EVERY_SECONDS)
+            try:
+                if not await jobs.waiting():
+                    continue
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                continue
+            working = await asyncio.create_subprocess_exec(*tether, *command)
+            try:
+                if await working.wait() == 0:
+                    backoff.reset()
+                else:
+                    await asyncio.sleep(backoff.failed())
+            finally:
+                if working.returncode is None:
+                    working.terminate()
+                    await working.wait()

@@ -71,7 +71,8 @@ class _Lines:
         seconds = max(time.monotonic() - self._started, 1e-9)
         percent = 100 * self._done // self._total if self._total else 100
         rate = self._done / seconds
-        text = f"   {self._text}" if self._text else ""
+        left = (self._total - self._done) / rate if rate and self._total > self._done else 0
+        text = (f"   ETA {left:.0f} s" if left else "") + (f"   {self._text}" if self._text else "")
         output.note(
             f"{self._title}  {percent} %  {self._done:,}/{self._total:,} {self._unit}  "
             f"{rate:,.0f}/s  {seconds:.0f} s{text}"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 LOOPBACK = "127.0.0.1"
 PREDECESSOR_PATIENCE_SECONDS = 15.0
-_TETHER = Path(__file__).with_name("tether.py")
+TETHER = Path(__file__).with_name("tether.py")
 
 
 class ServerFailed(RuntimeError):
@@ -80,7 +80,7 @@ def spawn(
     It leads a session of its own, so that Ctrl-C in the terminal reaches only us and we stop it in order.
     """
     owner = f"{account.user}:{account.group}" if account else "-"
-    tether = [sys.executable, "-I", "-S", str(_TETHER), str(int(death_signal)), str(os.getpid()), owner]
+    tether = [sys.executable, "-I", "-S", str(TETHER), str(int(death_signal)), str(os.getpid()), owner]
     with log.open("ab") as output:
         return subprocess.Popen(
             [*tether, *program],

@@ -234,6 +234,75 @@ def test_a_projection_that_is_being_rebuilt_is_busy(imported: Installation) -> N
         assert imported.run("projections", "rebuild", "stock_levels").code == 5
 
 
+def test_a_rebuild_waits_to_be_promoted_and_can_be_taken_back(imported: Installation) -> None:
+    built = imported.run("projections", "rebuild", "stock_levels", "--promote", "never", "-o", "json")
+    assert (built.code, built.data["projections"][0]["promoted"]) == (0, False)
+    assert built.json["diagnostics"][0]["hint"] == "ccontrol projections promote stock_levels"
+    asked = imported.run("projections", "rebuild", "stock_levels", "--promote", "ask")
+    assert asked.code == 9, "nobody can be asked, so nothing is promoted"
+    promoted = imported.run("projections", "promote", "stock_levels", "-o", "json")
+    assert (promoted.code, promoted.data["projections"][0]["promoted"]) == (0, True)
+    assert imported.run("projections", "promote", "stock_levels").code == 3, (
+        "there is nothing left to promote"
+    )
+    assert imported.run("projections", "rollback", "stock_levels").code == 0
+    shown = imported.run("projections", "show", "stock_levels", "-o", "json").data
+    assert [job["act"] for job in shown["jobs"][:2]] == ["rollback", "promote"]
+    assert {job["state"] for job in shown["jobs"]} <= {"done", "failed"}
+    assert {each["status"] for each in shown["generations"]} == {"live", "kept"}
+    assert imported.run("projections", "rebuild", "stock_levels", "--from", "100").code == 9
+    lines = imported.run(
+        "projections", "rebuild", "stock_levels", "--from", "0", "--batch", "7", "-o", "jsonl"
+    )
+    progress = [json.loads(line)["progress"] for line in lines.err.splitlines() if line.startswith("{")]
+    assert progress[-1]["done"] == progress[-1]["total"] == lines.json["events"]
+    assert lines.json["promoted"] is True
+
+
+def test_a_detached_rebuild_is_done_by_the_projector_and_seen(imported: Installation) -> None:
+    told = imported.run("projections", "rebuild", "parties_directory", "--detach", "-o", "json")
+    assert told.code == 0, told.err
+    (asked,) = told.data["jobs"]
+    deadline = time.monotonic() + 60
+    while True:
+        jobs = imported.run("projections", "show", "parties_directory", "-o", "json").data["jobs"]
+        (job,) = [job for job in jobs if job["id"] == asked["id"]]
+        if job["state"] not in ("queued", "running") or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    assert (job["state"], job["outcome"]["promoted"], job["outcome"]["equal"]) == ("done", True, True)
+    assert job["progress"]["done"] == job["progress"]["total"]
+
+
+def test_one_event_is_left_out_only_for_a_reason_and_of_the_books_only_by_breaking_the_glass(
+    imported: Installation,
+) -> None:
+    with psycopg.connect(imported.told["database_url"], autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO read.failures (projection, partition, position, error, version, tries) "
+            "SELECT name, 3, 900001, 'RuntimeError: trial', 1, 5 "
+            "FROM read.projections WHERE name IN ('stock_levels', 'ledger_lines')"
+        )
+        status = imported.run("projections", "status", "-o", "json")
+        assert status.code == 1
+        assert {each["code"] for each in status.json["diagnostics"] if each["level"] == "warning"} == {
+            "projection-failed"
+        }
+        where = ("--position", "900001", "--reason", "trial")
+        assert imported.run("projections", "skip", "ledger_lines", *where).code == 9
+        assert imported.run("projections", "skip", "ledger_lines", *where, "--break-glass").code == 0
+        assert imported.run("projections", "skip", "stock_levels", "--position", "900001").code == 2
+        assert (
+            imported.run("projections", "skip", "stock_levels", "--position", "5", "--reason", "x").code == 5
+        )
+        assert imported.run("projections", "skip", "stock_levels", *where).code == 0
+        assert imported.run("projections", "skip", "no_such_thing", *where).code == 3
+        (skip,) = imported.run("projections", "show", "ledger_lines", "-o", "json").data["skips"]
+        assert (skip["position"], skip["reason"], skip["break_glass"]) == (900001, "trial", True)
+        assert "@" in skip["actor"]
+        connection.execute("TRUNCATE read.skips")
+
+
 def test_a_projection_can_be_paused(imported: Installation) -> None:
     assert imported.run("projections", "pause", "stock_levels", "--reason", "trial").code == 0
     status = imported.run("projections", "status", "-o", "json").data["projections"]

@@ -25,8 +25,11 @@ from projections.worker import run
 from read_model.cache import Views
 from read_model.database import open_engine
 from read_model.freshness import Freshnesses
+from runtime.api_process import concerns
+from runtime.operations import open_operations
 from tests.doors.world import PASSWORD
 from write_model.dispatch import Dispatcher
+from write_model.store.changes import Changes
 from write_model.store.log import Log
 from write_model.store.personal_data import KeyRing
 from write_model.store.store import Store
@@ -169,22 +172,34 @@ async def open_house(database_url: str, redis_url: str) -> AsyncIterator[House]:
         views=Views(redis, store.epoch),
         redis=redis,
     )
-    app = create_app(services)
+    log = await Log.open(database_url, keyring)
+    changes = Changes(database_url)
+    async with open_operations(database_url, engine, log) as operations:
+        services = replace(services, operations=operations, changes=changes, concerns=concerns())
+        app = create_app(services)
+        async with _lived_in(app, services, Projector(database_url, redis_url, keyring)) as house:
+            yield house
+    await changes.close()
+    await log.close()
+    await store.close()
+    await engine.dispose()
+    await redis.aclose()
+
+
+@asynccontextmanager
+async def _lived_in(app: FastAPI, services: Services, projector: Projector) -> AsyncIterator[House]:
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    projector = Projector(database_url, redis_url, keyring)
-    await freshness.start()
+    await services.freshness.start()
     projector.start()
     try:
         async with httpx2.AsyncClient(transport=transport, base_url="http://doors", timeout=30) as client:
-            house = House(app, engine, store, projector, client)
+            house = House(app, services.engine, services.store, projector, client)
             await house.until_ready()
             yield house
     finally:
+        await app.state.live.close()
         await projector.stop()
-        await freshness.stop()
-        await store.close()
-        await engine.dispose()
-        await redis.aclose()
+        await services.freshness.stop()
 
 
 async def move_in(house: House) -> House:

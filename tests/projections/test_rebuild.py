@@ -1,6 +1,7 @@
 """A rebuild happens beside the readers and the writers, and gives the same rows."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from sqlalchemy import select, text
 from projections import building
 from projections.building import Build, Progress
 from projections.operate import resume
+from projections.pressure import Pressure
 from projections.projector import SqlProjection, on
-from projections.rebuild import NothingKept, RebuildBusy, open_workshop
+from projections.rebuild import NothingBuilt, NothingKept, RebuildBusy, open_workshop
 from read_model.database import open_engine, reading
 from read_model.freshness import standings_in
 from tests.projections.bench import Bench
@@ -127,6 +129,21 @@ async def test_a_rebuild_with_writers_and_readers_fails_no_question(bench: Bench
     assert sorted(generations) == [(3,), (4,)]
 
 
+async def built(bench: Bench) -> int:
+    """How far the generation that is being built is."""
+    rows = await bench.rows(
+        "SELECT coalesce(sum(position), 0) FROM read.checkpoints "
+        "WHERE projection = 'sample_deposits' AND generation > 1"
+    )
+    return int(rows[0][0])
+
+
+async def further(bench: Bench, before: int) -> bool:
+    return await built(bench) > before
+
+
+# psycopg drops the socket of a connection that is cancelled while it is being made.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_an_interrupted_rebuild_goes_on_where_it_stopped(
     bench: Bench, log: FakeLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,16 +167,70 @@ async def test_an_interrupted_rebuild_goes_on_where_it_stopped(
     log.trouble = slowly
     async with workshop_of(bench, log) as workshop:
         for _ in range(3):
+            reached = await built(bench)
             task = asyncio.create_task(workshop.rebuild("sample_deposits"))
-            await asyncio.sleep(0.25)
+            await bench.until(lambda reached=reached: further(bench, reached), what="progress")  # type: ignore[misc]
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         log.trouble = None
         outcome = await workshop.rebuild("sample_deposits")
+    gc.collect()
     assert outcome.promoted
     assert starts == sorted(starts)
     assert starts[1] > 0
     assert await content(bench) == before
+
+
+async def test_a_rebuild_can_wait_to_be_promoted_or_be_begun_anew(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 1000)
+    async with bench.worker(log, ALL), workshop_of(bench, log) as workshop:
+        await bench.caught_up(log, "sample_balances")
+        with pytest.raises(NothingBuilt):
+            await workshop.promote("sample_balances")
+        built = await workshop.rebuild("sample_balances", promote="never", batch=50)
+        assert (built.generation, built.promoted) == (2, False)
+        anew = await workshop.rebuild("sample_balances", promote="never", anew=True)
+        assert not anew.promoted
+        await fill(log, 500, seed=2)
+        assert (await workshop.promote("sample_balances")).promoted
+        rows = await bench.rows(
+            "SELECT company_id, account, balance, deposits, name FROM read.sample_balances"
+        )
+        assert {(row[0], row[1]): row[2:] for row in rows} == expected_balances(log)
+
+
+async def test_who_makes_commits_slow_is_held_back_but_not_for_ever(bench: Bench) -> None:
+    pressure = Pressure(bench.database_url, "sample_balances", 0.1)
+    for _ in range(19):
+        pressure.note(0.01)
+    assert not pressure.is_high()
+    for _ in range(2):
+        pressure.note(0.5)
+    assert pressure.is_high()
+    begun = asyncio.get_running_loop().time()
+    await pressure.ease()
+    assert asyncio.get_running_loop().time() - begun < 20
+    assert not Pressure(bench.database_url, "sample_balances", None).is_high()
+    async with pressure:
+        # A durable commit is really tried, so what was slow is forgotten.
+        await bench.until(lambda: _is(pressure.live_lag_seconds == 0.0), what="a look")
+
+
+async def _is(value: bool) -> bool:
+    return value
+
+
+async def test_what_nobody_goes_back_to_any_more_is_dropped(bench: Bench, log: FakeLog) -> None:
+    await fill(log, 100)
+    async with bench.worker(log, ALL), workshop_of(bench, log) as workshop:
+        await bench.caught_up(log, "sample_balances")
+        await workshop.rebuild("sample_balances")
+        await workshop.forget_kept()
+        assert len(await bench.rows("SELECT 1 FROM read.generations WHERE status = 'kept'")) == 1
+        await bench.execute("UPDATE read.generations SET promoted_at = now() - interval '8 days'")
+        await workshop.forget_kept()
+    assert await bench.rows("SELECT 1 FROM read.generations WHERE status = 'kept'") == []
+    assert await bench.rows("SELECT to_regclass('read.sample_balances_g1')") == [(None,)]
 
 
 async def test_one_rebuild_at_a_time(bench: Bench, log: FakeLog) -> None:
@@ -205,7 +276,7 @@ async def test_drift_is_shown_row_by_row_and_mended(bench: Bench, log: FakeLog) 
         assert (await workshop.compare("sample_balances")).equal
 
 
-async def test_rollback_serves_the_kept_generation_and_it_catches_up(bench: Bench, log: FakeLog) -> None:
+async def test_rollback_serves_the_kept_generation_brought_forward(bench: Bench, log: FakeLog) -> None:
     await fill(log, 1000)
     async with bench.worker(log, ALL), workshop_of(bench, log) as workshop:
         await bench.caught_up(log, "sample_balances")
@@ -215,6 +286,12 @@ async def test_rollback_serves_the_kept_generation_and_it_catches_up(bench: Benc
         await fill(log, 500, seed=2)
         await bench.caught_up(log, "sample_balances")
         assert await workshop.rollback("sample_balances") == 1
+        # At once, and without a figure that jumps back.
+        rows = await bench.rows(
+            "SELECT company_id, account, balance, deposits, name FROM read.sample_balances"
+        )
+        assert {(row[0], row[1]): row[2:] for row in rows} == expected_balances(log)
+        await fill(log, 100, seed=3)
         await bench.caught_up(log, "sample_balances")
     rows = await bench.rows("SELECT company_id, account, balance, deposits, name FROM read.sample_balances")
     assert {(row[0], row[1]): row[2:] for row in rows} == expected_balances(log)

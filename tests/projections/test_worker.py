@@ -294,7 +294,7 @@ async def test_a_broken_log_is_not_passed(bench: Bench, log: FakeLog) -> None:
 async def test_an_event_that_cannot_be_read_can_be_left_out(bench: Bench, log: FakeLog) -> None:
     """By the worker that stands in front of it, and by every rebuild that comes to it later."""
     await log.append(1, *[Deposited(account=account(1), amount=1) for _ in range(20)])
-    log.corrupt(1, 11, replace(log.all(1)[10], position=99))
+    log.corrupt(1, 11, log.all(1)[10]._replace(position=99))
 
     async def stopped() -> bool:
         rows = await bench.rows("SELECT projection FROM read.failures WHERE resolved_at IS NULL ORDER BY 1")

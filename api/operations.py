@@ -1,0 +1,68 @@
+"""What operators may do to projections, as the doors ask for it; whoever starts the process gives it.
+
+The projections themselves are a room these doors do not look into: what comes back is JSON already.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from starlette.requests import Request
+
+from api.auth import Caller, require
+from api.problems import Problem
+from api.services import services_of
+
+Told = dict[str, Any]
+Act = Literal["rebuild", "compare", "promote", "rollback"]
+
+
+class Operations(Protocol):
+    """Raises Problem where something cannot be."""
+
+    async def is_home(self, company_id: UUID) -> bool:
+        """Whether this is the company that runs the installation: its first."""
+        ...
+
+    async def projections(self) -> list[Told]:
+        """Everything that is known of every projection."""
+        ...
+
+    async def measure(self) -> None:
+        """Set the gauges of this process."""
+        ...
+
+    async def pause(self, name: str, reason: str, actor: str) -> None: ...
+
+    async def resume(self, name: str) -> None: ...
+
+    async def skip(
+        self, name: str, partition: int | None, position: int, reason: str, actor: str, *, break_glass: bool
+    ) -> int: ...
+
+    async def ask(self, act: Act, name: str, options: Mapping[str, Any], actor: str) -> Told:
+        """Ask for long work; the job."""
+        ...
+
+    async def job(self, job_id: UUID) -> Told | None: ...
+
+    async def jobs(self, limit: int, projection: str | None = None) -> list[Told]:
+        """The latest first."""
+        ...
+
+    async def cancel(self, job_id: UUID) -> Told | None: ...
+
+
+async def admit_operator(request: Request, permission: str) -> tuple[Caller, Operations]:
+    """An operator, and what they may operate; otherwise 401 or 403.
+
+    Projections serve every company. Everybody can make a company and owns it then, so a role counts here only
+    in the company that runs the installation.
+    """
+    caller = await require(request, permission)
+    operations = services_of(request).operations
+    if operations is None:
+        raise Problem("dependency-down", headers={"Retry-After": "5"})
+    if not await operations.is_home(caller.company_id):
+        raise Problem("permission-denied", params={"permission": permission})
+    return caller, operations

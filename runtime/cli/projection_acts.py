@@ -1,0 +1,132 @@
+"""What an operator does to one projection at once: pause, resume, skip."""
+
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from runtime.cli import instance, output
+from runtime.cli.outcome import Exit, Stop
+from runtime.cli.output import Format, Output
+
+T = TypeVar("T")
+Name = Annotated[str, typer.Argument(metavar="NAME")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
+
+
+def pause(name: Name, reason: Reason, output_format: Output = Format.TABLE) -> None:
+    """Stop folding one projection; what is there goes on being served, marked stale."""
+    from projections.operate import pause
+
+    _operate(pause(instance.database_url(), name, _given(reason)), name)
+    output.answer(
+        output_format,
+        "projections.pause",
+        {"name": name, "state": "paused", "reason": reason},
+        show=lambda: output.line(f"{name} is paused; go on with: ccontrol projections resume {name}"),
+    )
+
+
+def resume(
+    name: Name,
+    reason: Annotated[str, typer.Option("--reason", help="Why.")] = "",
+    output_format: Output = Format.TABLE,
+) -> None:
+    """Fold again, from the event at which it was paused or had stopped."""
+    from projections.operate import resume
+
+    _operate(resume(instance.database_url(), name), name)
+    output.answer(
+        output_format,
+        "projections.resume",
+        {"name": name, "state": "running", "reason": reason or None},
+        show=lambda: output.line(f"{name} goes on"),
+    )
+
+
+def skip(
+    name: Name,
+    position: Annotated[int, typer.Option("--position", min=1, help="Where it has stopped.")],
+    reason: Reason,
+    partition: Annotated[
+        int | None, typer.Option("--partition", min=0, help="Needed where it stopped in several.")
+    ] = None,
+    break_glass: Annotated[
+        bool, typer.Option("--break-glass", help="Also where the books will then lack an event.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    output_format: Output = Format.TABLE,
+) -> None:
+    """Leave out, for ever, the event at which a projection has stopped. Who, when and why is kept."""
+    from projections.operate import AmbiguousPosition, NotStopped, SkipRefused, skip
+
+    if sys.stdin.isatty() and not yes:
+        typer.confirm(f"{name} will never show the event at position {position}. Leave it out?", abort=True)
+    try:
+        where = _operate(
+            skip(
+                instance.database_url(),
+                name,
+                partition,
+                position,
+                reason=_given(reason),
+                actor=actor(),
+                break_glass=break_glass,
+            ),
+            name,
+        )
+    except SkipRefused:
+        message = f"{name} keeps the books: an event left out would falsify them"
+        hint = "mend the cause and resume it; or, knowing what you do, add --break-glass"
+        raise Stop(Exit.REFUSED, "ledger-class", message, hint) from None
+    except AmbiguousPosition as several:
+        message = f"{name} has stopped at position {position} of several partitions"
+        raise Stop(Exit.USAGE, "usage", message, f"say which with --partition: {several}") from None
+    except NotStopped:
+        message = f"{name} is not stopped at position {position}"
+        raise Stop(Exit.CONFLICT, "not-stopped", message, f"ccontrol projections show {name}") from None
+    said = {"name": name, "partition": where, "position": position, "reason": reason, "actor": actor()}
+    output.answer(
+        output_format,
+        "projections.skip",
+        said | {"break_glass": break_glass},
+        show=lambda: output.line(f"{name} leaves out position {position} of partition {where}, and goes on"),
+    )
+
+
+def actor() -> str:
+    """Who sits at this machine."""
+    import getpass
+    import socket
+
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def awaited(work: Coroutine[Any, Any, T]) -> T:
+    """The outcome of asynchronous work; imported here because help must not wait for it."""
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def unknown(name: str) -> Stop:
+    """There is none of this name."""
+    return Stop(
+        Exit.NOT_FOUND, "projection-unknown", f"there is no projection {name}", "ccontrol projections list"
+    )
+
+
+def _operate(act: Coroutine[Any, Any, T], name: str) -> T:
+    from projections.rebuild import UnknownProjection
+
+    try:
+        return awaited(act)
+    except UnknownProjection:
+        raise unknown(name) from None
+
+
+def _given(reason: str) -> str:
+    if not reason.strip():
+        raise Stop(Exit.USAGE, "usage", "--reason is empty: say why, for whoever looks later")
+    return reason
