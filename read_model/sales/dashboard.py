@@ -139,10 +139,13 @@ async def figures_cached(
     if view is None:
         return None
     said = view.fields
-    by_name = {
-        name: Figure(int(said.get(count_field(name), "0")), int(said.get(amount_field(name), "0")))
-        for name in wanted
-    }
+    try:
+        by_name = {
+            name: Figure(int(said.get(count_field(name), "0")), int(said.get(amount_field(name), "0")))
+            for name in wanted
+        }
+    except ValueError:
+        return None  # somebody wrote into it; what it should say, SQL knows
     return Figures(by_name, said.get(CURRENCY_FIELD, _CURRENCY_BEFORE_MONEY))
 
 

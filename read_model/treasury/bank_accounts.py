@@ -61,7 +61,10 @@ async def bank_accounts_cached(
     if view is None:
         return None
     ids = [field.removeprefix("account:") for field in view.fields if field.startswith("account:")]
-    return _by_name([_from_fields(view.fields, hexadecimal) for hexadecimal in ids])
+    try:
+        return _by_name([_from_fields(view.fields, hexadecimal) for hexadecimal in ids])
+    except (ValueError, KeyError, TypeError):
+        return None  # somebody wrote into it; what it should say, SQL knows
 
 
 async def bank_account(

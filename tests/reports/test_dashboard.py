@@ -1,14 +1,33 @@
 """The dashboard: the same from SQL and from Redis, and equal to what the lists say."""
 
 from datetime import date
-from typing import get_args
+from typing import cast, get_args
+from uuid import uuid4
 
+import pytest
+
+from read_model.cache import View, Views
 from read_model.sales.dashboard import METHODS, dashboard, figures, figures_cached
+from read_model.treasury.bank_accounts import bank_accounts_cached
 from tests.reports.books import Books
 from tests.reports.shop import busy_shop
 from write_model.sales.events import PaymentMethod
 
 TODAY = date(2026, 11, 10)
+
+
+class Garbage:
+    """Views somebody wrote into."""
+
+    async def read(self, *_: object, **__: object) -> View:
+        return View(9, {"open#": "garbage", "open$": "1", "account:garbage": "{", "account:00": "null"})
+
+
+@pytest.mark.asyncio
+async def test_garbage_in_a_view_is_left_to_sql() -> None:
+    views, company = cast("Views", Garbage()), uuid4()
+    assert await figures_cached(views, 1, company, TODAY, at_least=9) is None
+    assert await bank_accounts_cached(views, 1, company, at_least=9) is None
 
 
 def test_redis_and_sql_say_the_same(books: Books) -> None:
