@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Sequence
 from datetime import date
 from struct import Struct
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from psycopg import adapt, pq
@@ -96,19 +96,25 @@ def _pack_dates(values: Sequence[date]) -> bytes:
     return _pack_integers([value.toordinal() - _POSTGRES_DAY_ZERO for value in values])
 
 
+def packed(column: Column[Any]) -> bytes:
+    """A column as PostgreSQL takes it."""
+    element_oid, pack, one, none = _PACKING[type(column)]
+    if len(column) == 1:
+        return none if column[0] is None else one + pack(column)
+    if not column:
+        return _EMPTY.pack(0, 0, element_oid)
+    has_nulls = None in column
+    header = _HEADER.pack(1, has_nulls, element_oid, len(column), 1)
+    if not has_nulls:
+        return header + pack(column)
+    return header + b"".join([_NULL if value is None else pack((value,)) for value in column])
+
+
 class _ColumnDumper(adapt.Dumper):
     format = pq.Format.BINARY
-    element_oid: ClassVar[int]
-    pack: ClassVar[Any]  # a function of the elements; typed as one it would be taken for a method
 
     def dump(self, obj: Column[Any]) -> Buffer | None:
-        if not obj:
-            return _EMPTY.pack(0, 0, self.element_oid)
-        has_nulls = None in obj
-        header = _HEADER.pack(1, has_nulls, self.element_oid, len(obj), 1)
-        if not has_nulls:
-            return header + cast("bytes", self.pack(obj))
-        return header + b"".join([_NULL if value is None else self.pack((value,)) for value in obj])
+        return packed(obj)
 
 
 # The numbers are fixed in PostgreSQL's own catalogue: an array type, its element, how one is packed.
@@ -122,16 +128,25 @@ _TYPES: tuple[tuple[type[Column[Any]], int, int, Callable[[Any], bytes]], ...] =
 )
 
 
+# What packs the elements; and, as the columns of a lone append have one: the header of one element, and the
+# whole of a single null.
+_PACKING: dict[type[Column[Any]], tuple[int, Callable[[Any], bytes], bytes, bytes]] = {
+    kind: (oid, pack, _HEADER.pack(1, 0, oid, 1, 1), _HEADER.pack(1, 1, oid, 1, 1) + _NULL)
+    for kind, _, oid, pack in _TYPES
+}
+OIDS: dict[type[Column[Any]], int] = {kind: oid for kind, oid, _, _ in _TYPES}
+"""The array type of each kind of column."""
+
 _DUMPERS: tuple[tuple[type[Column[Any]], type[adapt.Dumper]], ...] = tuple(
     (
         kind,
         type(
             f"{kind.__name__}Dumper",
             (_ColumnDumper,),
-            {"oid": oid, "element_oid": element_oid, "pack": staticmethod(pack)},
+            {"oid": oid},
         ),
     )
-    for kind, oid, element_oid, pack in _TYPES
+    for kind, oid in OIDS.items()
 )
 
 

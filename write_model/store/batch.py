@@ -3,17 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from write_model.message import Context
 from write_model.store.append import Appended, CommandRecord, Conflicted, Decided, Submission, runs
-from write_model.store.arrays import Bytes, Dates, Integers, Names, Texts, Uuids
-from write_model.store.connections import Row
-
-_PARAMETERS = 1 + 1 + 16 + 7 + 2
-APPEND = (
-    f"SELECT taken, moved, head, appended_at FROM ccontrol.append_events({', '.join(['%b'] * _PARAMETERS)})"  # noqa: S608
-)
+from write_model.store.arrays import OIDS, Bytes, Column, Dates, Integers, Names, Texts, Uuids, packed
+from write_model.store.connections import INTEGER, Row, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +72,11 @@ class Batch:
         """The arguments of the append function."""
         return [self.partition, Uuids(self._companies), *self._columns.arguments()]
 
+    def values(self) -> list[bytes]:
+        """The same, packed."""
+        columns = [Uuids(self._companies), *self._columns.arguments()]
+        return [self.partition.to_bytes(4), *map(packed, columns)]
+
     def taken(self, row: Row) -> set[int]:
         """The members of which a key is recorded already, from the function's answer."""
         return {self._owner_of_command[index - 1] for index in row[0] or ()}
@@ -137,7 +138,7 @@ class Columns:
         self.schema_version, self.event_id, self.data = Integers(), Uuids(), Texts()
         self.expected_stream, self.expected_version = Uuids(), Integers()
 
-    def arguments(self) -> list[object]:
+    def arguments(self) -> list[Column[Any]]:
         """Everything after the partition and the companies."""
         return [
             self.company, self.actor_kind, self.actor, self.on_behalf_of, self.key, self.body_hash,
@@ -185,3 +186,13 @@ class Columns:
         self.expected_stream.append(stream_id)
         self.expected_version.append(version)
         return len(self.expected_stream)
+
+
+_TYPES = [INTEGER, *(OIDS[type(column)] for column in [Uuids(), *Columns().arguments()])]
+_APPEND = "SELECT taken, moved, head, appended_at FROM ccontrol.append_events"
+APPEND = f"{_APPEND}({', '.join(['%b'] * len(_TYPES))})"
+"""For whoever has the driver adapt `Batch.parameters`."""
+APPEND_PACKED = Statement(
+    b"append", f"{_APPEND}({', '.join(f'${n}' for n in range(1, len(_TYPES) + 1))})".encode(), _TYPES
+)
+"""For `Batch.values`."""

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection
 
+from write_model.store import connections
 from write_model.store.append import (
     Appended,
     AppendRefused,
@@ -32,8 +32,16 @@ from write_model.store.append import (
     Verdict,
     runs,
 )
-from write_model.store.batch import APPEND, Batch, Prepared
-from write_model.store.connections import Row, is_connection_loss, is_rolled_back, is_shortage
+from write_model.store.arrays import OIDS, Texts, packed
+from write_model.store.batch import APPEND_PACKED, Batch, Prepared
+from write_model.store.connections import (
+    Connection,
+    Row,
+    Statement,
+    is_connection_loss,
+    is_rolled_back,
+    is_shortage,
+)
 from write_model.store.rows import COMMAND_COLUMNS, command_record_of
 
 # Enough to share a flush among many, little enough that the lock is held for tens of milliseconds only.
@@ -51,9 +59,13 @@ _RETRY_SECONDS_MAX = 1.0
 # A supervisor that waits for us to end does not wait for a database that is away.
 _CLOSING_SECONDS_MAX = 5.0
 
-_TAKEN = f"SELECT {COMMAND_COLUMNS} FROM ccontrol.command_records(%b, %b, %b, %b)"  # noqa: S608 - constants
+_TAKEN = Statement(
+    b"taken",
+    f"SELECT {COMMAND_COLUMNS} FROM ccontrol.command_records($1, $2, $3, $4)".encode(),  # noqa: S608 - constants
+    (connections.INTEGER, connections.UUID, connections.UUID, OIDS[Texts]),
+)
 
-Connect = Callable[[], Awaitable[AsyncConnection[Row]]]
+Connect = Callable[[], Awaitable[Connection]]
 
 
 @dataclass(slots=True, eq=False)
@@ -81,7 +93,7 @@ class Committer:
         self._reached: dict[UUID, int] = {}
         self._answered = 0  # how many were in the batch before, and may well come again
         self._work: asyncio.Task[None] | None = None
-        self._connection: AsyncConnection[Row] | None = None
+        self._connection: Connection | None = None
         self._closed = False
 
     async def submit(self, prepared: Prepared) -> Verdict:
@@ -203,7 +215,7 @@ class Committer:
         while batch:
             try:
                 attempt = Batch(self._partition, [waiting.prepared for waiting in batch])
-                row = (await self._persistently(APPEND, attempt.parameters()))[0]
+                row = (await self._persistently(APPEND_PACKED, attempt.values()))[0]
             except StoreError:
                 raise
             except Exception as error:
@@ -240,9 +252,10 @@ class Committer:
         commands = prepared.submission.commands
         found: dict[str, CommandRecord] = {}
         for actor_id in {command.context.actor.id for command in commands}:
-            keys = [c.context.idempotency_key for c in commands if c.context.actor.id == actor_id]
-            parameters: list[object] = [self._partition, prepared.submission.company_id, actor_id, keys]
-            for row in await self._persistently(_TAKEN, parameters):
+            keys = Texts(c.context.idempotency_key for c in commands if c.context.actor.id == actor_id)
+            company_id = prepared.submission.company_id
+            values = [self._partition.to_bytes(4), company_id.bytes, actor_id.bytes, packed(keys)]
+            for row in await self._persistently(_TAKEN, values):
                 record = command_record_of(row)
                 found[record.idempotency_key] = record
         own = [found.get(command.context.idempotency_key) for command in commands]
@@ -253,13 +266,12 @@ class Committer:
             return Appended(records)
         return KeysTaken(found)
 
-    async def _rows(self, query: str, parameters: list[object]) -> list[Row]:
+    async def _rows(self, statement: Statement, values: list[bytes]) -> list[Row]:
         if self._connection is None or self._connection.closed:
             self._connection = await self._connect()
-        cursor = await self._connection.execute(query, parameters, binary=True)
-        return await cursor.fetchall()
+        return await self._connection.ask(statement, values)
 
-    async def _persistently(self, query: str, parameters: list[object]) -> list[Row]:
+    async def _persistently(self, statement: Statement, values: list[bytes]) -> list[Row]:
         """Ask until there is an answer. Asking again is safe: the keys tell what is recorded already."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _PATIENCE_SECONDS
@@ -267,7 +279,7 @@ class Committer:
         while True:
             try:
                 async with asyncio.timeout_at(min(deadline, loop.time() + _CALL_SECONDS_MAX)):
-                    return await self._rows(query, parameters)
+                    return await self._rows(statement, values)
             except (psycopg.Error, OSError) as error:
                 if is_connection_loss(error):
                     is_unknown = True

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, waiting
+from psycopg import AsyncConnection, abc, adapt, generators, waiting
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, Format, TransactionStatus
+from psycopg.pq.abc import PGresult
 
 from write_model.store import arrays
 from write_model.store.append import StoreBusy, StoreUnavailable
@@ -17,6 +19,8 @@ APP, PROJECTOR, SEALER, AUDITOR = "ccontrol_app", "ccontrol_projector", "ccontro
 
 Row = tuple[Any, ...]
 T = TypeVar("T")
+INTEGER, UUID = 23, 2950
+"""The numbers of types in PostgreSQL's own catalogue."""
 
 # How long an answer is sought while the database is away, and how long for a connection while all are busy.
 _READ_PATIENCE_SECONDS = 10.0
@@ -54,12 +58,24 @@ def conninfo(url: str, role: str, **settings: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """What is asked again and again, with values that are packed already, in binary."""
+
+    name: bytes
+    query: bytes
+    types: Sequence[int]
+
+
 class Connection(AsyncConnection[Row]):
     """Closed when whoever asked leaves before the answer.
 
     The driver would ask the server to cancel, over a new connection, and wait for both: ten seconds more for
     somebody who left because the server is silent. Nobody uses such a connection again anyway.
     """
+
+    _known: frozenset[bytes] = frozenset()
+    _answers: abc.Transformer | None = None
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """See the driver."""
@@ -69,8 +85,37 @@ class Connection(AsyncConnection[Row]):
             self.pgconn.finish()
             raise
 
+    async def ask(self, statement: Statement, values: Sequence[bytes]) -> list[Row]:
+        """The answer to a statement. For whoever has this connection alone, outside any transaction.
 
-async def connect(url: str, role: str, **settings: str) -> AsyncConnection[Row]:
+        What the driver does for each execution, a cursor and a look at every value, takes longer than the
+        rest of a small append.
+        """
+        return await self.wait(self._asking(statement, values))
+
+    def _asking(self, statement: Statement, values: Sequence[bytes]) -> PQGen[list[Row]]:
+        pgconn = self.pgconn
+        if self._answers is None:
+            self._answers = adapt.Transformer(self)
+        if statement.name not in self._known:
+            pgconn.send_prepare(statement.name, statement.query, statement.types)
+            _checked((yield from generators.execute(pgconn)))
+            self._known = self._known | {statement.name}
+        formats = [Format.BINARY] * len(values)
+        pgconn.send_query_prepared(statement.name, values, formats, Format.BINARY)
+        result = _checked((yield from generators.execute(pgconn)))
+        self._answers.set_pgresult(result)
+        return self._answers.load_rows(0, result.ntuples, tuple)
+
+
+def _checked(results: list[PGresult]) -> PGresult:
+    result = results[-1]
+    if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        raise psycopg.errors.error_from_result(result)
+    return result
+
+
+async def connect(url: str, role: str, **settings: str) -> Connection:
     """One connection outside any pool, in autocommit: each statement is a transaction."""
     connection = await Connection.connect(
         conninfo(url, role, **settings), autocommit=True, prepare_threshold=0
