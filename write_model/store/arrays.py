@@ -7,6 +7,7 @@ looking at every element, and an empty or all-null list has none; these know the
 import struct
 from collections.abc import Callable, Sequence
 from datetime import date
+from operator import attrgetter
 from struct import Struct
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -98,9 +99,13 @@ def _pack_dates(values: Sequence[date]) -> bytes:
 
 def packed(column: Column[Any]) -> bytes:
     """A column as PostgreSQL takes it."""
-    element_oid, pack, one, none = _PACKING[type(column)]
+    element_oid, pack, one, none, encoded = _PACKING[type(column)]
     if len(column) == 1:
-        return none if column[0] is None else one + pack(column)
+        (value,) = column
+        if value is None:
+            return none
+        element = encoded(value)
+        return one + _LENGTH.pack(len(element)) + element
     if not column:
         return _EMPTY.pack(0, 0, element_oid)
     has_nulls = None in column
@@ -128,10 +133,21 @@ _TYPES: tuple[tuple[type[Column[Any]], int, int, Callable[[Any], bytes]], ...] =
 )
 
 
-# What packs the elements; and, as the columns of a lone append have one: the header of one element, and the
-# whole of a single null.
-_PACKING: dict[type[Column[Any]], tuple[int, Callable[[Any], bytes], bytes, bytes]] = {
-    kind: (oid, pack, _HEADER.pack(1, 0, oid, 1, 1), _HEADER.pack(1, 1, oid, 1, 1) + _NULL)
+# The bytes of one element.
+_ENCODED: dict[type[Column[Any]], Callable[[Any], bytes]] = {
+    Uuids: attrgetter("bytes"),
+    Texts: str.encode,
+    Names: str.encode,
+    Integers: _LENGTH.pack,
+    Dates: lambda value: _LENGTH.pack(value.toordinal() - _POSTGRES_DAY_ZERO),
+    Bytes: bytes,
+}
+# What packs the elements; and, as the columns of a lone append have one: the header of one element, the whole
+# of a single null, and what encodes one element.
+_PACKING: dict[
+    type[Column[Any]], tuple[int, Callable[[Any], bytes], bytes, bytes, Callable[[Any], bytes]]
+] = {
+    kind: (oid, pack, _HEADER.pack(1, 0, oid, 1, 1), _HEADER.pack(1, 1, oid, 1, 1) + _NULL, _ENCODED[kind])
     for kind, _, oid, pack in _TYPES
 }
 OIDS: dict[type[Column[Any]], int] = {kind: oid for kind, oid, _, _ in _TYPES}
@@ -140,11 +156,7 @@ OIDS: dict[type[Column[Any]], int] = {kind: oid for kind, oid, _, _ in _TYPES}
 _DUMPERS: tuple[tuple[type[Column[Any]], type[adapt.Dumper]], ...] = tuple(
     (
         kind,
-        type(
-            f"{kind.__name__}Dumper",
-            (_ColumnDumper,),
-            {"oid": oid},
-        ),
+        type(f"{kind.__name__}Dumper", (_ColumnDumper,), {"oid": oid}),
     )
     for kind, oid in OIDS.items()
 )
