@@ -10,13 +10,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import psycopg
-from psycopg import AsyncConnection
 
-from write_model.store.connections import Row
+from write_model.store.arrays import OIDS, Texts, packed
+from write_model.store.connections import Connection, Statement
 
 CHANNEL = "ccontrol_events"
 """The payload is the number of the partition."""
 
+_NOTIFY = Statement(
+    b"notify",
+    f"SELECT pg_notify('{CHANNEL}', number) FROM unnest($1) AS number".encode(),  # noqa: S608 - a constant
+    (OIDS[Texts],),
+)
 # Under load one notification speaks for everything appended in this time: it costs a round trip of its own.
 _PAUSE_SECONDS = 0.01
 _SECONDS_MAX = 5.0
@@ -25,9 +30,9 @@ _SECONDS_MAX = 5.0
 class Notifier:
     """Notifies on a connection of its own, whose transactions need not wait for the disk."""
 
-    def __init__(self, connect: Callable[[], Awaitable[AsyncConnection[Row]]]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
         self._connect = connect
-        self._connection: AsyncConnection[Row] | None = None
+        self._connection: Connection | None = None
         self._partitions: set[int] = set()
         self._work: asyncio.Task[None] | None = None
 
@@ -50,10 +55,7 @@ class Notifier:
                 async with asyncio.timeout(_SECONDS_MAX):
                     if self._connection is None or self._connection.closed:
                         self._connection = await self._connect()
-                    await self._connection.execute(
-                        "SELECT pg_notify(%s, number) FROM unnest(%s::text[]) AS number",
-                        (CHANNEL, [str(partition) for partition in due]),
-                    )
+                    await self._connection.ask(_NOTIFY, [packed(Texts(map(str, due)))])
             except (psycopg.Error, OSError, TimeoutError):
                 # The followers look by themselves; the next append connects anew.
                 await self._disconnect()
