@@ -121,22 +121,16 @@ BEGIN
 
     -- 4. Events, commands, heads.
     INSERT INTO ccontrol.events
-        SELECT p_partition, head + e.i, h_company[c_company[e.command]], x_stream[e.expectation], e.version,
-               e.topic, e.schema_version, e.id, c_effective_date[e.command], appended_at,
-               c_actor_kind[e.command], c_actor[e.command], c_on_behalf_of[e.command], c_command[e.command],
-               c_correlation[e.command], c_causation[e.command], c_channel[e.command], c_reason[e.command],
-               e.data, e.previous_hash, e.hash
-        FROM unnest(e_command, e_expectation, e_version, e_topic, e_schema_version, e_id, e_data,
-                    v_previous_hashes, v_hashes)
-            WITH ORDINALITY
-            AS e(command, expectation, version, topic, schema_version, id, data, previous_hash, hash, i);
+        SELECT p_partition, head + i, h_company[c_company[c]], x_stream[e_expectation[i]], e_version[i],
+               e_topic[i], e_schema_version[i], e_id[i], c_effective_date[c], appended_at,
+               c_actor_kind[c], c_actor[c], c_on_behalf_of[c], c_command[c], c_correlation[c], c_causation[c],
+               c_channel[c], c_reason[c], e_data[i], v_previous_hashes[i], v_hashes[i]
+        FROM generate_series(1, cardinality(e_command)) AS i, LATERAL (SELECT e_command[i]) AS e(c);
     INSERT INTO ccontrol.commands
-        SELECT p_partition, h_company[c.company], c.actor_kind, c.actor, c.key, c.body_hash, c.command,
-               c.topic, CASE WHEN c.first IS NULL THEN 'unchanged' ELSE 'recorded' END, c.answer::json,
-               head + c.first, head + c.last, appended_at
-        FROM unnest(c_company, c_actor_kind, c_actor, c_key, c_body_hash, c_command, c_topic, c_answer,
-                    c_first, c_last)
-            AS c(company, actor_kind, actor, key, body_hash, command, topic, answer, first, last);
+        SELECT p_partition, h_company[c_company[c]], c_actor_kind[c], c_actor[c], c_key[c], c_body_hash[c],
+               c_command[c], c_topic[c], CASE WHEN c_first[c] IS NULL THEN 'unchanged' ELSE 'recorded' END,
+               c_answer[c]::json, head + c_first[c], head + c_last[c], appended_at
+        FROM generate_series(1, cardinality(c_command)) AS c;
     INSERT INTO ccontrol.chain_heads AS h (partition, company_id, length, hash)
         SELECT p_partition, n.company, n.length, n.hash
         FROM unnest(h_company, v_length, v_hash) AS n(company, length, hash)
