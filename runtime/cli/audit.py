@@ -29,6 +29,7 @@ _CHECKS: tuple[tuple[str, frozenset[str]], ...] = (
     ("stream versions", frozenset({"version-gap", "event-repeated"})),
     ("known events", frozenset({"topic-unknown"})),
     ("ledger balanced", frozenset({"entry-unbalanced"})),
+    ("reversals", frozenset({"reversal-of-nothing", "reversed-twice"})),
     ("signed heads", frozenset({"checkpoint-wrong", "checkpoint-ahead", "signature-wrong"})),
     ("heads compared", frozenset({"head-differs"})),
 )

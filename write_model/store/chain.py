@@ -11,6 +11,8 @@ it may run beside writers. Each violation is a stable word:
     event-repeated          an event id occurs twice
     topic-unknown           the topic or schema version is not in this program
     entry-unbalanced        the debits and credits of a journal entry differ
+    reversal-of-nothing     what an event undoes was not recorded before it
+    reversed-twice          what an event undoes was undone by another
     partition-wrong         a company's events stand in a partition that is not its own
     chain-head-wrong        the head kept for a company is not where its chain ends
     partition-head-wrong    the head kept for a partition is not its last position
@@ -31,6 +33,7 @@ from psycopg import sql
 
 from write_model.store import topics
 from write_model.store.chain_heads import HeadsCheck, Kept
+from write_model.store.chain_reversals import reversals
 from write_model.store.chain_start import Start
 from write_model.store.chain_walk import Violation, Walk
 from write_model.store.connections import AUDITOR, conninfo
@@ -86,9 +89,11 @@ def verify(
         for partition in check.partitions:
             start = (check.starts(one, partition) if since_last else None) or Start()
             head = check.head_of(partition)
+            after = start.after
             for _ in walk.partition(partition, head, check.partition_count, start):
                 if on_progress is not None:
                     on_progress(Progress(walk.events, check.total - walk.skipped))
+            walk.violations.extend(reversals(other, partition, after, company))
         walk.find_repeated_ids()
         check.compare(walk)
     return Verification(walk.events, dict(walk.heads), (*walk.violations, *check.violations), walk.skipped)
