@@ -212,6 +212,7 @@ def private_rabbitmq(tmp_path: Path) -> Iterator[RabbitMQServer]:
 def _without_broker(reason: NoRabbitMQ) -> NoReturn:
     if broker_of_the_session.must_be_there():
         pytest.fail(f"a broker was expected here: {reason}")
+    # Only outside CI, or where there are no Debian packages to take RabbitMQ from.
     pytest.skip(str(reason))
 
 

@@ -87,6 +87,7 @@ class Zip(Source):
         except Refused:
             self.__exit__()
             raise
+        # NotImplementedError is what zipfile raises for a zip version or a compression it does not know.
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as failure:
             raise Refused(f"this is not a whole zip file: {failure}") from None
 
@@ -107,6 +108,7 @@ class Zip(Source):
         try:
             self._opened.append(self._zip.open(name))
             return self._opened[-1]
+        # RuntimeError is an encrypted member, NotImplementedError a compression zipfile does not know.
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as failure:
             raise Refused(f"{name} cannot be read: {failure}") from None
 

@@ -30,6 +30,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system of a few megabytes."""
     unshare = shutil.which("unshare")
     if unshare is None:
+        # Filling the machine's own disk instead would harm whatever else runs there.
         pytest.skip("no unshare(1), so no small disk")
     place = tmp_path / "small"
     place.mkdir(mode=0o711)
@@ -45,6 +46,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         assert holder.stdout is not None
         try:
             if holder.stdout.readline() != "ready\n":
+                # Many containers forbid it, and then there is no safe disk to fill.
                 pytest.skip("no mount namespace may be made here, so no small disk")
             yield Path(f"/proc/{holder.pid}/root{place}")
         finally:
