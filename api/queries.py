@@ -32,8 +32,7 @@ from api.problems import Problem
 from api.services import Services, services_of
 from api.shapes import AsOf, Page, PageMark
 from read_model.cache import Views
-from read_model.database import reading as snapshot
-from read_model.freshness import standings_in
+from read_model.freshness import reading_at
 from write_model.values.dates import parse_date
 from write_model.values.invalid import Invalid
 
@@ -84,10 +83,10 @@ class Reads:
         asked: Asked = asked_of(request, caller.company_id, services)
         response.headers.update(await bring_up_to_date(asked, self.projections, partition, services))
         now = services.clock()
-        async with snapshot(services.engine, caller.company_id) as connection:
-            standings = (
-                await standings_in(connection, self.projections, partition) if self.projections else {}
-            )
+        async with reading_at(services.engine, caller.company_id, self.projections, partition) as (
+            connection,
+            standings,
+        ):
             positions = {name: standing.position for name, standing in standings.items()}
             position = min(positions.values(), default=0)
             # When the answer's last event was recorded, not when it was asked: the same question about the

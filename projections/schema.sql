@@ -152,6 +152,24 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
         ORDER BY p.name, c.partition
 $$;
 
+-- Whose rows this transaction may read, and where the projections it reads stand. In PL/pgSQL for its plans, which
+-- are kept: every question asks this.
+CREATE OR REPLACE FUNCTION read.look(company_ uuid, partition_ smallint, names_ text[])
+RETURNS TABLE (projection text, folded_position bigint, event_recorded_at timestamptz, stopped boolean)
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM set_config('ccontrol.company', company_::text, true);
+    IF names_ <> '{}' THEN
+        RETURN QUERY SELECT p.name, c.position, c.event_recorded_at,
+                p.paused OR EXISTS (SELECT FROM read.failures f WHERE f.projection = p.name
+                            AND f.partition = c.partition AND f.resolved_at IS NULL)
+            FROM read.projections p
+            JOIN read.checkpoints c ON c.projection = p.name AND c.generation = p.generation
+            WHERE c.partition = partition_ AND p.name = ANY(names_);
+    END IF;
+END;
+$$;
+
 -- No row here belongs to a company, so there is nothing to isolate; the application only looks.
 GRANT USAGE ON SCHEMA read TO ccontrol_app, ccontrol_projector;
 GRANT CREATE ON SCHEMA read TO ccontrol_projector;
@@ -165,4 +183,5 @@ REVOKE ALL ON FUNCTION read.advance FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION read.advance TO ccontrol_projector;
 ALTER FUNCTION read.lags(interval) OWNER TO ccontrol_projector;
 REVOKE ALL ON FUNCTION read.lags(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION read.look(uuid, smallint, text[]) TO ccontrol_app, ccontrol_projector;
 GRANT EXECUTE ON FUNCTION read.lags(interval) TO ccontrol_app, ccontrol_projector;

@@ -4,13 +4,17 @@ A read table is declared once with `read_table`. Questions see it as the view `r
 `read.<name>_g<generation>`, so that a rebuild can fill another generation beside the one being served.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+import psycopg
+from psycopg import sql
 from sqlalchemy import Column, Index, MetaData, PrimaryKeyConstraint, SmallInteger, Table, Uuid
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 SCHEMA = "read"
@@ -19,6 +23,11 @@ METADATA = MetaData(schema=SCHEMA)
 # No report takes this long; whoever asked has given up.
 _QUESTION_MILLISECONDS_MAX = 30_000
 _SILENCE_MILLISECONDS_MAX = 15_000
+
+Driver = psycopg.AsyncConnection[tuple[Any, ...]]
+
+# More than any pool here holds.
+_DEAD_CONNECTIONS_MAX = 20
 
 # Identifiers end at 63 bytes, and physical names carry `_g<generation>` behind the name.
 _NAME_LENGTH_MAX = 54
@@ -101,15 +110,83 @@ def open_engine(database_url: str, *, pool_size: int = 8) -> AsyncEngine:
 @asynccontextmanager
 async def reading(engine: AsyncEngine, company_id: UUID) -> AsyncIterator[AsyncConnection]:
     """One snapshot of one company's rows: everything asked inside agrees with everything else."""
-    async with engine.connect() as plain:
-        connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
-        # One round trip instead of three, for every question there is; the driver does that for statements
-        # without parameters, and a UUID is its own quoting. A promotion takes the lock exclusively, and LOCK
-        # comes before the snapshot is taken, so a snapshot is wholly before or wholly after a promotion,
-        # never old rows through a new view. The pool ends the transaction when the connection comes back.
-        await connection.exec_driver_sql(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; "
-            f"LOCK TABLE {SCHEMA}.projections IN ACCESS SHARE MODE; "
-            f"SELECT set_config('ccontrol.company', '{UUID(int=company_id.int)}', true)"
-        )
+    async with snapshot(engine, company_id) as (connection, _):
         yield connection
+
+
+@asynccontextmanager
+async def snapshot(
+    engine: AsyncEngine, company_id: UUID, partition: int = 0, projections: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[AsyncConnection, Sequence[tuple[Any, ...]]]]:
+    """The same, and how far these projections are in it: rows of `read.look`."""
+    # One round trip instead of four, for every question there is; the driver does that for statements
+    # without parameters, and a UUID is its own quoting. A promotion takes the lock exclusively, and LOCK
+    # comes before the snapshot is taken, so a snapshot is wholly before or wholly after a promotion,
+    # never old rows through a new view.
+    whose = f"'{UUID(int=company_id.int)}', {_arguments(partition, projections)}"
+    opening = (
+        "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; "  # noqa: S608  # of nothing anybody sent
+        f"LOCK TABLE {SCHEMA}.projections IN ACCESS SHARE MODE; "
+        f"SELECT * FROM {SCHEMA}.look({whose})"
+    )
+    connection, rows = await _opened(engine, opening)
+    try:
+        yield connection, rows
+    finally:
+        await _give_back(connection)
+
+
+@lru_cache(maxsize=1000)
+def _arguments(partition: int, projections: tuple[str, ...]) -> str:
+    return f"{int(partition)}::smallint, {sql.Literal(list(projections)).as_string()}::text[]"
+
+
+async def _opened(engine: AsyncEngine, opening: str) -> tuple[AsyncConnection, Sequence[tuple[Any, ...]]]:
+    tries = 0
+    while True:
+        connection = await engine.connect()
+        driver = _driver(connection)
+        try:
+            return connection, await _rows_of_last(driver, opening)
+        except psycopg.Error as error:
+            died = driver.closed
+            await _give_back(connection)
+            tries += 1
+            # After a restart every idle connection is dead, and nobody's question should fail for that.
+            if tries > _DEAD_CONNECTIONS_MAX or not died:
+                raise DBAPIError.instance(opening, None, error, psycopg.Error) from error
+        except BaseException:
+            await _give_back(connection)
+            raise
+
+
+async def _rows_of_last(driver: Driver, statements: str) -> Sequence[tuple[Any, ...]]:
+    """Past SQLAlchemy, which sees the first of several results only."""
+    # Or the driver would send a BEGIN of its own before it, and wait for that.
+    await driver.set_autocommit(True)
+    cursor = await driver.execute(statements)
+    while cursor.nextset():
+        pass
+    return await cursor.fetchall()
+
+
+async def _give_back(connection: AsyncConnection) -> None:
+    """To the pool, as it was: or not at all, when that does not succeed."""
+    try:
+        driver = _driver(connection)
+        await driver.rollback()
+        await driver.set_autocommit(False)
+    except BaseException as error:
+        await connection.invalidate(error)
+        if not isinstance(error, psycopg.Error):
+            raise
+    finally:
+        await connection.close()
+
+
+def _driver(connection: AsyncConnection) -> Driver:
+    pooled = connection.sync_connection
+    driver = None if pooled is None else pooled.connection.driver_connection
+    if not isinstance(driver, psycopg.AsyncConnection):
+        raise TypeError("not a connection of open_engine")
+    return driver

@@ -8,11 +8,12 @@ is not asked at all. Who waits looks for himself every 50 ms, in case a notifica
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 import psycopg
 from prometheus_client import Histogram
@@ -20,6 +21,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from read_model.database import snapshot
 
 _CHANNEL = "ccontrol_checkpoints"
 _EVERY_PARTITION = "*"
@@ -237,18 +240,10 @@ class Standing:
     stopped: bool = False
 
 
-async def standings_in(
-    connection: AsyncConnection, projections: Sequence[str], partition: int
-) -> dict[str, Standing]:
-    """Where projections stand in the snapshot of this very transaction."""
-    rows = await connection.execute(
-        text(
-            "SELECT p.name, c.position, c.event_recorded_at, p.paused OR EXISTS (SELECT FROM read.failures f "
-            "WHERE f.projection = p.name AND f.partition = c.partition AND f.resolved_at IS NULL) "
-            "FROM read.projections p JOIN read.checkpoints c "
-            "ON c.projection = p.name AND c.generation = p.generation "
-            "WHERE c.partition = :partition AND p.name = ANY(:names)"
-        ),
-        {"partition": partition, "names": list(projections)},
-    )
-    return {name: Standing(*standing) for name, *standing in rows.all()}
+@asynccontextmanager
+async def reading_at(
+    engine: AsyncEngine, company_id: UUID, projections: tuple[str, ...], partition: int
+) -> AsyncIterator[tuple[AsyncConnection, dict[str, Standing]]]:
+    """One snapshot of one company's rows, and where these projections stand in it."""
+    async with snapshot(engine, company_id, partition, projections) as (connection, rows):
+        yield connection, {name: Standing(*standing) for name, *standing in rows}

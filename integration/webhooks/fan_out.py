@@ -18,8 +18,7 @@ from integration.event import IntegrationEvent
 from integration.webhooks import deliveries
 from integration.webhooks.retries import TRIES_MAX
 from projections.connections import Connection
-from read_model.database import reading
-from read_model.freshness import Freshnesses, standings_in
+from read_model.freshness import Freshnesses, reading_at
 from read_model.webhooks.endpoints import Endpoint, endpoints
 from write_model.message import EVENTS
 from write_model.values.identifiers import decode
@@ -95,8 +94,10 @@ class FanOut:
         return found[1]
 
     async def _read(self, event: IntegrationEvent) -> tuple[int, Sequence[Endpoint]]:
-        async with reading(self._engine, event.company_id) as connection:
-            standings = await standings_in(connection, [PROJECTION], event.partition)
+        async with reading_at(self._engine, event.company_id, (PROJECTION,), event.partition) as (
+            connection,
+            standings,
+        ):
             standing = standings.get(PROJECTION)
             if standing is None:
                 return 0, ()

@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from projections.operate import pause, resume
 from projections.rebuild import open_workshop
-from read_model.database import open_engine, reading
-from read_model.freshness import Freshnesses, UnknownProjections, standings_in
+from read_model.database import open_engine
+from read_model.freshness import Freshnesses, UnknownProjections, reading_at
 from tests.projections.bench import Bench
 from tests.projections.sample import (
     POISON,
@@ -44,13 +44,14 @@ async def test_a_write_is_seen_by_the_read_behind_it(bench: Bench, log: FakeLog)
                     ["sample_deposits"], number % 4, position, timeout_seconds=20
                 )
                 assert freshness.fresh
-            async with reading(engine, company(number)) as connection:
+            async with reading_at(engine, company(number), ("sample_deposits",), number % 4) as (
+                connection,
+                standings,
+            ):
                 count = (
                     await connection.execute(text("SELECT count(*) FROM read.sample_deposits"))
                 ).scalar_one()
-                at = (await standings_in(connection, ["sample_deposits"], number % 4))[
-                    "sample_deposits"
-                ].position
+            at = standings["sample_deposits"].position
             if n % 2:
                 assert count == n + 1
                 assert at >= position

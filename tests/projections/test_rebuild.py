@@ -14,7 +14,7 @@ from projections.pressure import Pressure
 from projections.projector import SqlProjection, on
 from projections.rebuild import NothingBuilt, NothingKept, RebuildBusy, open_workshop
 from read_model.database import open_engine, reading
-from read_model.freshness import standings_in
+from read_model.freshness import reading_at
 from tests.projections.bench import Bench
 from tests.projections.sample import (
     BALANCES,
@@ -93,13 +93,11 @@ async def test_a_rebuild_with_writers_and_readers_fails_no_question(bench: Bench
         engine = open_engine(bench.database_url, pool_size=2)
         last = 0
         while not stop.is_set():
-            async with reading(engine, company(1)) as connection:
+            async with reading_at(engine, company(1), ("sample_deposits",), 1) as (connection, standings):
                 counted = (
                     await connection.execute(text("SELECT count(*) FROM read.sample_deposits"))
                 ).scalar_one()
-                position = (await standings_in(connection, ["sample_deposits"], 1))[
-                    "sample_deposits"
-                ].position
+            position = standings["sample_deposits"].position
             events = log.all(1)[:position]
             wanted = sum(isinstance(r.event, Deposited) and r.company_id == company(1) for r in events)
             assert counted == wanted
