@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 
 class Connection(asyncio.Protocol):
-    """One connection, one request at a time."""
+    """One connection, one request at a time; a new one when the server hung up on an idle one."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str, port: int) -> None:
+        self._address = host, port
         self._transport: asyncio.Transport | None = None
         self._received = b""
         self._answer: asyncio.Future[bytes] | None = None
@@ -19,8 +20,12 @@ class Connection(asyncio.Protocol):
     @classmethod
     async def open(cls, host: str, port: int) -> "Connection":
         """Connect."""
-        _, made = await asyncio.get_running_loop().create_connection(cls, host, port)
+        made = cls(host, port)
+        await made._connect()
         return made
+
+    async def _connect(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: self, *self._address)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what to write to."""
@@ -45,11 +50,17 @@ class Connection(asyncio.Protocol):
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
         """Send a request; status and body of its answer."""
+        if self.is_closed():
+            await self._connect()
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         answer = await self._answer
         return int(answer[:3]), answer[3:]
+
+    def is_closed(self) -> bool:
+        """Whether the server has hung up."""
+        return self._transport is None or self._transport.is_closing()
 
     def close(self) -> None:
         """Disconnect."""
