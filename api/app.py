@@ -63,7 +63,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.passwords = PasswordChecker()
     app.state.sign_ins = Attempts(services.redis, name="sign-in")
     app.state.live = (
-        None if services.changes is None else Live(services.changes, services.freshness, services.concerns)
+        None
+        if services.changes is None
+        else Live(services.changes, services.freshness, services.concerns, services.store)
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     add_failure_handlers(app)

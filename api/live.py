@@ -28,6 +28,7 @@ from write_model.store.changes import Change
 if TYPE_CHECKING:
     from read_model.freshness import Checkpoint, Freshnesses
     from write_model.store.changes import Changes
+    from write_model.store.store import Store
 
 log = logging.getLogger("api")
 
@@ -91,6 +92,7 @@ class _Follower:
     def __init__(self, live: "Live", partition: int) -> None:
         self._live = live
         self._partition = partition
+        self.epoch = live.epoch
         self._handed = -1
         self.at = -1
         """Up to here everything is handed out, or about to be: who joins reads the log up to here."""
@@ -141,14 +143,24 @@ class Live:
     """All followers of this process."""
 
     def __init__(
-        self, changes: "Changes", freshness: "Freshnesses", concerns: Mapping[str, frozenset[str]]
+        self,
+        changes: "Changes",
+        freshness: "Freshnesses",
+        concerns: Mapping[str, frozenset[str]],
+        store: "Store",
     ) -> None:
         self.changes = changes
         self.freshness = freshness
+        self._store = store
         self._concerns = concerns
         self._known: frozenset[str] = frozenset().union(*concerns.values())
         self._followers: dict[int, _Follower] = {}
         self._is_closed = False
+
+    @property
+    def epoch(self) -> int:
+        """Which history is told of."""
+        return self._store.epoch
 
     def visible(self, checkpoints: "Mapping[str, Checkpoint]") -> int:
         """Up to where every running projection has come; with none running, the furthest of all."""
@@ -174,7 +186,7 @@ class Live:
     async def joined(self, company_id: UUID, partition: int) -> AsyncIterator["Ear"]:
         """A place among those who are told."""
         follower = self._followers.get(partition)
-        if follower is None or follower.task.done():
+        if follower is None or follower.task.done() or follower.epoch != self.epoch:
             follower = self._followers[partition] = _Follower(self, partition)
         follower.clients += 1
         listener = _Listener(company_id)
@@ -184,9 +196,10 @@ class Live:
         finally:
             follower.listeners.discard(listener)
             follower.clients -= 1
-            if not follower.clients and self._followers.get(partition) is follower:
-                del self._followers[partition]
+            if not follower.clients:
                 follower.task.cancel()
+                if self._followers.get(partition) is follower:
+                    del self._followers[partition]
 
     async def close(self) -> None:
         """Let everybody go."""
@@ -214,6 +227,11 @@ class Ear:
         self._partition = partition
 
     @property
+    def epoch(self) -> int:
+        """The history it is told of; with another one this ends."""
+        return self._follower.epoch
+
+    @property
     def start(self) -> int:
         """From where a new client may begin: everything up to here can be seen already."""
         return self._follower.at
@@ -221,7 +239,8 @@ class Ear:
     async def changes(self, after: int, *, tick_seconds: float) -> AsyncGenerator[Told | None, None]:
         """The changes behind a position, in order, each once; None now and then.
 
-        Ends when the client does not keep up, or with the process: it resumes from the log then.
+        Ends when the client does not keep up, or with the process: it resumes from the log then. And with
+        the epoch: positions behind this one belong to other events now.
         """
         while after < (upto := self._follower.at):
             page = await self._live.changes.page(
@@ -235,7 +254,13 @@ class Ear:
             after = page[-1].position if len(page) == _PAGE else upto
         # Nothing is awaited between the last look at `at` and this: what is handed out next comes here.
         self._follower.listeners.add(self._listener)
-        while not (self._listener.is_lost or self._live.is_closed or self._follower.task.done()):
+        while not self._is_over():
             told = await self._listener.take(tick_seconds)
+            if self._is_over():
+                return
             if told is None or told.position > after:
                 yield told
+
+    def _is_over(self) -> bool:
+        ended = self._live.is_closed or self._follower.task.done()
+        return ended or self._listener.is_lost or self._follower.epoch != self._live.epoch

@@ -23,7 +23,7 @@ _READ_PARAMETERS: list[dict[str, Any]] = [
         "name": "Consistency-Token",
         "in": "header",
         "description": "The greatest token seen so far: the answer will show at least that.",
-        "schema": {"type": "string", "pattern": "^ct1-[0-9A-Z]{4}-[0-9A-Z]{13}-[0-9a-f]{16}$"},
+        "schema": {"type": "string", "pattern": "^ct1-[0-9A-Z]{7}-[0-9A-Z]{13}-[0-9a-f]{16}$"},
     },
     {
         "name": "Prefer",

@@ -40,7 +40,7 @@ STREAMS_OF_ONE_MAX = 20
 # How often it is asked whether they still may; what the answer rests on is remembered for a few seconds more.
 _TICK_SECONDS = 1.0
 
-_ID = re.compile(r"([0-9]{1,9})-([0-9]{1,5})-([0-9]{1,18})", re.ASCII)
+_ID = re.compile(r"([0-9]{1,10})-([0-9]{1,5})-([0-9]{1,18})", re.ASCII)
 _OPEN = Gauge("ccontrol_streams_open", "Clients that are told of changes")
 
 
@@ -64,9 +64,11 @@ class Stream:
             raise Problem("dependency-down", headers={"Retry-After": "5"})
         if self._open.total() >= STREAMS_MAX or self._open[caller.user_id] >= STREAMS_OF_ONE_MAX:
             raise Problem("rate-limited", headers={"Retry-After": "30"})
-        partition = services.store.partition_of(caller.company_id)
+        partition, epoch = services.store.partition_of(caller.company_id), services.store.epoch
         after = await _resume_position(request, partition, services)
-        return EventStream(self._counted(caller, _tell(request, live, caller, partition, after, topics)))
+        return EventStream(
+            self._counted(caller, _tell(request, live, caller, (epoch, partition), after, topics))
+        )
 
     async def _counted(
         self, caller: Caller, events: AsyncGenerator[bytes, None]
@@ -87,14 +89,16 @@ async def _tell(
     request: Request,
     live: Live,
     caller: Caller,
-    partition: int,
+    place: tuple[int, int],
     after: int | None,
     topics: tuple[str, ...],
 ) -> AsyncGenerator[bytes, None]:
-    """What the caller may know, for as long as they may."""
-    epoch = services_of(request).store.epoch
+    """What the caller may know, for as long as they may; `place` is epoch and partition."""
+    epoch, partition = place
     said = asked = monotonic()
     async with live.joined(caller.company_id, partition) as ear:
+        if ear.epoch != epoch:
+            return  # restored in this very moment: where the client was is no more
         begin = ear.start if after is None else after
         # A client that fetches its lists after this misses nothing: what comes later is told.
         yield message("ready", {"position": begin}, f"{epoch}-{partition}-{begin}")
@@ -194,7 +198,7 @@ _PARAMETERS: list[dict[str, Any]] = [
         "name": "Last-Event-ID",
         "in": "header",
         "description": "The `id` of the last event seen: what came after it is told first.",
-        "schema": {"type": "string", "pattern": "^[0-9]{1,9}-[0-9]{1,5}-[0-9]{1,18}$"},
+        "schema": {"type": "string", "pattern": "^[0-9]{1,10}-[0-9]{1,5}-[0-9]{1,18}$"},
     },
 ]
 

@@ -185,6 +185,16 @@ class RedisLane:
         for generation in generations:
             await self._unlink(f"{root_key(self._epoch, projection)}:g{generation}:*")
 
+    async def forget_former_epochs(self) -> None:
+        """Delete what was folded of histories that are no more."""
+        doomed: list[str] = []
+        async for key in self._client.scan_iter(match="cc:*", count=1000):
+            epoch = _text(key).split(":", 2)[1]
+            if epoch.isdecimal() and int(epoch) < self._epoch:
+                doomed.append(key)
+        for start in range(0, len(doomed), 1000):
+            await self._client.unlink(*doomed[start : start + 1000])
+
     async def serve(self, projection: str, generation: int) -> None:
         """Let readers see this generation from now on."""
         await self._client.set(generation_key(self._epoch, projection), generation)

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from projections import tenure
 from projections.announcer import Announcer
@@ -62,10 +63,13 @@ async def run(
         client: Redis = Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
         try:
             async with open_log() as log, open_pool(database_url, size=connections, name="worker") as pool:
-                await Worker(database_url, pool, client, log, catalogue, owner, lease_seconds).run()
+                worker = Worker(database_url, pool, client, log, catalogue, owner, lease_seconds)
+                # In a task of its own: when one of a group fails, the group cancels the task it was made in,
+                # and before Python 3.13 that may stay counted. This one would take it for an end.
+                await asyncio.create_task(worker.run(), name="worker")
         except* Exception as errors:
             stop_if_cancelled()
-            if not all(is_transient(error) for error in _leaves(errors)):
+            if not all(isinstance(e, StoreRestored) or is_transient(e) for e in _leaves(errors)):
                 raise
             _log.warning("worker_restarts", errors=[type(error).__name__ for error in _leaves(errors)])
         finally:
@@ -74,6 +78,10 @@ async def run(
         if time.monotonic() - begun > _HEALTHY_SECONDS:
             backoff.reset()
         await asyncio.sleep(backoff.failed())
+
+
+class StoreRestored(Exception):
+    """The store has entered another epoch: begin again, knowing nothing."""
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
@@ -101,12 +109,14 @@ class Worker:
         self._catalogue = catalogue
         self._owner = owner
         self._lease_seconds = lease_seconds
-        self._lanes: dict[str, Lane] = {"sql": SqlLane(pool), "redis": RedisLane(client, pool, log.epoch)}
+        self._redis_lane = RedisLane(client, pool, log.epoch)
+        self._lanes: dict[str, Lane] = {"sql": SqlLane(pool), "redis": self._redis_lane}
         self._failures = Failures(pool)
         self._announcer = Announcer(database_url)
         self._workshop = Workshop(database_url, pool, client, log, catalogue)
         self._pool = pool
         self._roster = Roster()
+        self._epoch = log.epoch
         self._looking = asyncio.Lock()
 
     async def run(self) -> None:
@@ -132,6 +142,9 @@ class Worker:
         while True:
             stop_if_cancelled()
             await asyncio.sleep(_LOOK_SECONDS)
+            if self._log.epoch != self._epoch:
+                # Whatever is known here is of a history that is no more, as are the keys in Redis.
+                raise StoreRestored(f"epoch {self._epoch}, now {self._log.epoch}")
             await self._look(self._roster)
 
     async def _look(self, mistrusted: Roster | None) -> Roster:
@@ -174,6 +187,7 @@ class Worker:
             if time.monotonic() >= next_tidying:
                 next_tidying += _TIDY_SECONDS
                 await self._workshop.forget_kept()
+                await self._forget_former_epochs()
             for entry in self._roster.outdated():
                 try:
                     await self._workshop.rebuild(entry.name, compare=False)
@@ -188,6 +202,13 @@ class Worker:
                     # The old generation goes on being served; what was built is gone on with.
                     _log.warning("upgrade_failed", projection=entry.name, error=describe(error))
                     await asyncio.sleep(backoff.failed())
+
+    async def _forget_former_epochs(self) -> None:
+        try:
+            await self._redis_lane.forget_former_epochs()
+        except (RedisError, OSError) as error:
+            # They are in nobody's way; the next time will do.
+            _log.warning("former_epochs_kept", error=type(error).__name__)
 
     def _feed(self, fence: Fence) -> Coroutine[Any, Any, None]:
         return Feed(

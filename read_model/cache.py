@@ -70,6 +70,10 @@ class Views:
         self._patience = patience_seconds
         self._read: Any = client.register_script(_READ)
 
+    def enter(self, epoch: int) -> None:
+        """Read what was built in this epoch from now on."""
+        self._epoch = epoch
+
     async def read(
         self,
         projection: str,

@@ -99,6 +99,10 @@ class Freshnesses:
             with suppress(asyncio.CancelledError):
                 await self._listening
 
+    def forget(self) -> None:
+        """Trust nothing that was remembered: the database has been restored."""
+        self._forget()
+
     async def wait(
         self, projections: Sequence[str], partition: int, position: int, *, timeout_seconds: float = 1.0
     ) -> Freshness:

@@ -25,6 +25,7 @@ from projections.catalogue import PROJECTIONS
 from read_model.cache import Views
 from read_model.database import open_engine
 from read_model.freshness import Freshnesses
+from runtime.epochs import following_epoch
 from runtime.logs import configure_logs
 from runtime.operations import open_operations
 from runtime.projection_work import open_log
@@ -59,7 +60,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             open_operations(settings.database_url, engine, log) as operations,
             closing_changes(settings.database_url) as changes,
         ):
-            yield Services(
+            views = Views(redis, store.epoch)
+            services = Services(
                 store=store,
                 dispatcher=dispatcher,
                 engine=engine,
@@ -69,13 +71,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 door_secret=_door_secret(key),
                 clock=system_clock,
                 ids=SystemIds(),
-                views=Views(redis, store.epoch),
+                views=views,
                 redis=redis,
                 loopback_allowed=settings.webhooks_on_loopback,
                 changes=changes,
                 concerns=concerns(),
                 operations=operations,
             )
+            async with following_epoch(settings.database_url, store, dispatcher, views, freshness):
+                yield services
     finally:
         await freshness.stop()
         await redis.aclose()

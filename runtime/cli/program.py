@@ -18,6 +18,7 @@ from runtime.cli import (
     projections,
     reports,
     serve,
+    store,
     users,
     webhooks,
     whoami,
@@ -52,7 +53,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (serve, db, imports, projections, dlq, events, audit, reports, companies, users, webhooks):
+for group in (
+    serve,
+    db,
+    store,
+    imports,
+    projections,
+    dlq,
+    events,
+    audit,
+    reports,
+    companies,
+    users,
+    webhooks,
+):
     app.add_typer(group.app)
 app.command("ps")(processes.ps)
 app.command("whoami")(whoami.whoami)

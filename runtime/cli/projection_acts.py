@@ -19,7 +19,7 @@ def pause(name: Name, reason: Reason, output_format: Output = Format.TABLE) -> N
     """Stop folding one projection; what is there goes on being served, marked stale."""
     from projections.operate import pause
 
-    _operate(pause(instance.database_url(), name, _given(reason)), name)
+    _operate(pause(instance.database_url(), name, given(reason)), name)
     output.answer(
         output_format,
         "projections.pause",
@@ -70,7 +70,7 @@ def skip(
                 name,
                 partition,
                 position,
-                reason=_given(reason),
+                reason=given(reason),
                 actor=actor(),
                 break_glass=break_glass,
             ),
@@ -126,7 +126,8 @@ def _operate(act: Coroutine[Any, Any, T], name: str) -> T:
         raise unknown(name) from None
 
 
-def _given(reason: str) -> str:
+def given(reason: str) -> str:
+    """A reason that says something."""
     if not reason.strip():
         raise Stop(Exit.USAGE, "usage", "--reason is empty: say why, for whoever looks later")
     return reason

@@ -86,7 +86,7 @@ def test_a_given_token_cannot_be_replaced() -> None:
 
 
 def test_queries_ask_for_what_was_written() -> None:
-    newer, older = "ct1-0001-00000000S0R1H-b", "ct1-0001-00000000S0R1G-c"
+    newer, older = "ct1-0000001-00000000S0R1H-b", "ct1-0000001-00000000S0R1G-c"
     server = Server(ok({}, Consistency_Token=newer), ok({}, Consistency_Token=older), ok({}))
     with client(server) as api:
         api.post("/v1/commands", b"{}")

@@ -1,5 +1,6 @@
 """The command line as a whole: fast help, honest exit codes, a promised shape."""
 
+import io
 import json
 import os
 import subprocess
@@ -45,12 +46,14 @@ def test_help_loads_nothing_heavy() -> None:
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout.splitlines()[-1] == "[]"
     assert "Examples" in asked.stdout
-    for group in ("audit", "companies", "db", "events", "import", "projections", "ps", "report", "serve"):
+    groups = "audit companies db events import projections ps report serve store"
+    for group in groups.split():
         assert f"\n  {group} " in asked.stdout
 
 
 @pytest.mark.parametrize(
-    "group", ["audit", "companies", "db", "events", "import", "projections", "report", "serve", "users"]
+    "group",
+    ["audit", "companies", "db", "events", "import", "projections", "report", "serve", "store", "users"],
 )
 def test_every_group_says_what_it_can_do(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([group, "--help"]) == Exit.DONE
@@ -150,6 +153,16 @@ def test_a_failure_of_our_own_has_a_report_id(
     monkeypatch.setattr("runtime.cli.instance.description", broken)
     assert run(["ps"]) == Exit.INTERNAL
     assert "report id" in capsys.readouterr().err
+
+
+def test_a_new_epoch_is_begun_by_nobody_in_passing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert run(["store", "raise-epoch", "--reason", "restored"]) == Exit.REFUSED
+    assert "--yes" in capsys.readouterr().err
+    assert run(["store", "raise-epoch", "--reason", " ", "--yes"]) == Exit.USAGE
+    assert run(["store", "raise-epoch", "--yes"]) == Exit.USAGE
 
 
 def test_an_interruption_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from read_model.cache import Views
 from read_model.database import open_engine
 from read_model.freshness import Freshnesses
 from runtime.api_process import concerns
+from runtime.epochs import following_epoch
 from runtime.operations import open_operations
 from tests.doors.world import PASSWORD
 from write_model.dispatch import Dispatcher
@@ -159,6 +160,7 @@ async def open_house(database_url: str, redis_url: str) -> AsyncIterator[House]:
     engine = open_engine(database_url)
     freshness = Freshnesses(engine)
     redis: Redis = Redis.from_url(redis_url)
+    views = Views(redis, store.epoch)
     services = Services(
         store=store,
         dispatcher=Dispatcher(store, ids),
@@ -169,7 +171,7 @@ async def open_house(database_url: str, redis_url: str) -> AsyncIterator[House]:
         door_secret=os.urandom(32),
         clock=lambda: datetime.now(UTC),
         ids=ids,
-        views=Views(redis, store.epoch),
+        views=views,
         redis=redis,
     )
     log = await Log.open(database_url, keyring)
@@ -177,7 +179,10 @@ async def open_house(database_url: str, redis_url: str) -> AsyncIterator[House]:
     async with open_operations(database_url, engine, log) as operations:
         services = replace(services, operations=operations, changes=changes, concerns=concerns())
         app = create_app(services)
-        async with _lived_in(app, services, Projector(database_url, redis_url, keyring)) as house:
+        async with (
+            following_epoch(database_url, store, services.dispatcher, views, freshness),
+            _lived_in(app, services, Projector(database_url, redis_url, keyring)) as house,
+        ):
             yield house
     await changes.close()
     await log.close()

@@ -131,13 +131,23 @@ async def test_tokens_are_read_strictly(house: House) -> None:
     services = house.app.state.services
     other = token(1, 1, uuid4(), services.door_secret)
     forged = good[:-1] + ("0" if good[-1] != "0" else "1")
-    for bad in ("", "x", "CT1" + good[3:], forged, other, good + "0", "ct1-0001-0000000000000-" + "0" * 16):
+    for bad in (
+        "",
+        "x",
+        "CT1" + good[3:],
+        forged,
+        other,
+        good + "0",
+        "ct1-0000001-0000000000000-" + "0" * 16,
+    ):
         assert_problem(await house.get("/v1/products", Consistency_Token=bad), 400, "token-invalid")
     company_id = decode("cmp", house.company_id)
-    for epoch, position in ((2, 1), (1, 10**9)):
+    # Of the epoch after this one: another process has heard of a restore, and this one is going to.
+    said = {(0, 1): (409, "store-epoch-changed"), (1, 10**9): (409, "store-epoch-changed")}
+    for (epoch, position), problem in (said | {(2, 1): (503, "dependency-down")}).items():
         beyond = token(epoch, position, company_id, services.door_secret)
         answer = await house.get("/v1/products", Consistency_Token=beyond)
-        assert_problem(answer, 409, "store-epoch-changed")
+        assert_problem(answer, *problem)
     for bad in ("-1", "x", "", "9" * 30, "1.5", "٣"):
         assert_problem(await house.get(f"/v1/products?min_position={bad}"), 400, "filter-invalid")
 

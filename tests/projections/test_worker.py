@@ -3,16 +3,19 @@
 import asyncio
 import gc
 import random
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from prometheus_client import REGISTRY
+from redis.asyncio import Redis
 
 from projections.feed import Feed
 from projections.lane import Fence, LeaseLost
 from projections.operate import NotStopped, SkipRefused, pause, resume, skip
 from projections.rebuild import open_workshop
+from projections.roster import Catalogue
 from projections.status import ProjectionStatus, status
 from read_model.database import open_engine
 from tests.projections.bench import Bench
@@ -21,6 +24,7 @@ from tests.projections.sample import (
     PARTITIONS,
     POISON,
     Balances,
+    BalanceViews,
     Deposited,
     Deposits,
     FakeLog,
@@ -386,6 +390,45 @@ async def test_trouble_of_the_surroundings_is_waited_out(bench: Bench, log: Fake
         await bench.caught_up(log, "sample_balances")
     assert await balances(bench) == expected_balances(log)
     assert await bench.rows("SELECT count(*) FROM read.failures") == [(0,)]
+
+
+async def test_a_worker_that_lost_the_database_begins_again(
+    bench: Bench, log: FakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the one that noticed was not a feed: its failure cancels all of them at once."""
+    await fill(log, 100)
+    look, lost = Catalogue.look, asyncio.Event()
+
+    async def failing(self: Catalogue, connection: Any) -> Any:
+        if not lost.is_set():
+            lost.set()
+            raise psycopg.OperationalError("terminating connection due to administrator command")
+        return await look(self, connection)
+
+    async with bench.worker(log, [Balances]):
+        await bench.caught_up(log, "sample_balances")
+        monkeypatch.setattr(Catalogue, "look", failing)
+        await lost.wait()
+        await fill(log, 100, seed=2)
+        await bench.caught_up(log, "sample_balances")
+    assert await balances(bench) == expected_balances(log)
+
+
+async def test_in_another_epoch_a_worker_begins_again(bench: Bench, log: FakeLog) -> None:
+    """What it knows, and what is in Redis, is of a history that is no more."""
+    await fill(log, 100)
+    async with bench.worker(log, [Balances, BalanceViews]), Redis.from_url(bench.redis_url) as client:
+        await bench.caught_up(log, "sample_balances")
+
+        async def epochs() -> set[bytes]:
+            return {key.split(b":")[1] async for key in client.scan_iter("cc:*")}
+
+        async def only(epoch: bytes) -> bool:
+            return await epochs() == {epoch}
+
+        await bench.until(lambda: only(b"1"), what="a view")
+        log.epoch = 2
+        await bench.until(lambda: only(b"2"), what="a new view, and the end of the old one")
 
 
 async def test_a_paused_projection_keeps_still_and_catches_up_by_itself(bench: Bench, log: FakeLog) -> None:

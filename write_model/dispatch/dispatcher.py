@@ -78,6 +78,13 @@ class Dispatcher:
         # Commands on one stream take turns in a process, so that they need not conflict in the store.
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
+    def forget(self) -> None:
+        """Drop every state that was folded: the store has been restored.
+
+        Versions alone would not tell: a stream may have reached the same one again, with other events.
+        """
+        self._cache.clear()
+
     async def execute(self, command: Command, context: Context) -> Receipt:
         """Decide one command and store what it decided.
 

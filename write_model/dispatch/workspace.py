@@ -72,6 +72,11 @@ class StateCache:
         while len(self._bases) > self._capacity // 10:
             del self._bases[next(iter(self._bases))]
 
+    def clear(self) -> None:
+        """Nothing that is known here is true of the store any more: it holds another history."""
+        self._items.clear()
+        self._bases.clear()
+
     def forget(self, stream: UUID) -> None:
         """Not even a base any more."""
         self._items.pop(stream, None)

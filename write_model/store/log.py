@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 
 from write_model.message import Event, Recorded
-from write_model.store import connections, topics
+from write_model.store import connections, epoch, topics
 from write_model.store.connections import Reader, Row
 from write_model.store.notifier import CHANNEL
 from write_model.store.personal_data import KeyRing
@@ -29,6 +29,7 @@ POLL_SECONDS = 0.25
 _RECONNECT_SECONDS = 0.5
 _READERS_MAX = 4
 _HEADS = "SELECT partition, position FROM ccontrol.partition_heads"
+_NEWS = f"SELECT partition, position, ({epoch.LATEST}) FROM ccontrol.partition_heads"  # noqa: S608 - ours
 _KEYS = (
     f"SELECT {KEY_COLUMNS} FROM ccontrol.subject_keys "  # noqa: S608 - our own column names
     "WHERE partition = %b AND company_id = ANY (%b) AND subject_id = ANY (%b)"
@@ -44,6 +45,7 @@ class Log:
 
     partitions: int
     epoch: int
+    """As the listener heard of it last; whoever keeps something of an epoch compares."""
 
     def __init__(self, url: str, keyring: KeyRing | None, *, readers_max: int) -> None:
         self._url = url
@@ -63,7 +65,7 @@ class Log:
         log = cls(url, keyring, readers_max=readers_max)
         try:
             log.partitions = len(await log.heads())
-            ((log.epoch,),) = await log._reader.rows("SELECT max(epoch) FROM ccontrol.store_epoch")
+            ((log.epoch,),) = await log._reader.rows(epoch.LATEST)
         except BaseException:
             await log._reader.close()
             raise
@@ -116,14 +118,14 @@ class Log:
                 await self._moved.wait_for(lambda: self._heads.get(partition, 0) > beyond)
 
     async def _listen(self) -> None:
-        """Keep `_heads` fresh: at each notification, and every `POLL_SECONDS` in case one was lost."""
+        """Keep `_heads` and the epoch fresh: at each notification, and every `POLL_SECONDS` in case."""
         while True:
             try:
                 connection = await connections.connect(self._url, connections.PROJECTOR)
                 async with connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     while True:
-                        await self._refresh(await (await connection.execute(_HEADS)).fetchall())
+                        await self._refresh(await (await connection.execute(_NEWS)).fetchall())
                         # All that arrived together are answered by one look at the heads.
                         async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                             pass
@@ -131,7 +133,8 @@ class Log:
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _refresh(self, rows: list[Row]) -> None:
-        heads: dict[int, int] = dict(rows)
+        heads: dict[int, int] = {partition: position for partition, position, _ in rows}
+        self.epoch = rows[0][2]
         if heads != self._heads:
             async with self._moved:
                 self._heads = heads

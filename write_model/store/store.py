@@ -12,7 +12,7 @@ from itertools import chain
 from uuid import UUID
 
 from write_model.message import Context, Event, Recorded, State
-from write_model.store import append, connections, personal_data, snapshots, topics
+from write_model.store import append, connections, epoch, personal_data, snapshots, topics
 from write_model.store.append import CommandRecord, StoreError, Submission, Verdict
 from write_model.store.arrays import Bytes, Uuids
 from write_model.store.batch import prepared
@@ -49,9 +49,7 @@ _KEEP_KEYS = f"SELECT {KEY_COLUMNS} FROM ccontrol.keep_subject_keys(%b, %b, %b, 
 _DESTROY_KEY = "SELECT ccontrol.destroy_subject_key(%b, %b, %b)"
 _REFUSAL = f"SELECT 1 FROM ccontrol.record_refusal({', '.join(['%b'] * 13)})"  # noqa: S608
 _HEAD = "SELECT position FROM ccontrol.partition_heads WHERE partition = %b"
-_FORM = (
-    "SELECT (SELECT count(*) FROM ccontrol.partition_heads), (SELECT max(epoch) FROM ccontrol.store_epoch)"
-)
+_FORM = f"SELECT (SELECT count(*) FROM ccontrol.partition_heads), ({epoch.LATEST})"  # noqa: S608 - ours
 
 _READERS_MAX = 6
 
@@ -61,6 +59,7 @@ class Store:
 
     partitions: int
     epoch: int
+    """Set anew by whoever watches it, see `epoch.watch`."""
 
     def __init__(self, url: str, keyring: KeyRing, ids: Callable[[], UUID], *, readers_max: int) -> None:
         self._ring = keyring
