@@ -7,59 +7,42 @@ later in the same database, so a crash that loses messages loses the checkpoint 
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 from psycopg_pool import AsyncConnectionPool
 
-from integration.broker import (
-    Handler,
-    Letter,
-    Published,
-    PublishFailed,
-    Subscription,
-    Tally,
-    Unroutable,
-)
-from integration.dead_letters import bury
+from integration.broker import Handler, Letter, Published, PublishFailed, Subscription, Tally, Unroutable
 from integration.event import IntegrationEvent
-from integration.handling import Verdict, handle, read
+from integration.local_session import Session
 from integration.patterns import matches
-from integration.turns import Turn, Turns
 from projections.backoff import Backoff
 from projections.connections import Connection, connect, is_transient, stop_if_cancelled
 
 # The first of two keys of the advisory lock that whoever consumes a queue holds; the second is its name.
 _CONSUMER_LOCK = 0x7EB0
-_POLL_SECONDS = 0.25
 _STANDBY_SECONDS = 1.0
 
-_TAKE = """
-UPDATE integration.local_messages m SET deliveries = m.deliveries + 1
-    FROM (SELECT id FROM integration.local_messages
-            WHERE queue = %(queue)s AND available_at <= clock_timestamp() AND id <> ALL(%(held)s)
-            ORDER BY id LIMIT %(limit)s) AS next
-    WHERE m.queue = %(queue)s AND m.id = next.id
-    RETURNING m.id, m.message_id, m.body, m.attempts, m.deliveries
+# One text for each, `<queue> <pattern>`: no queue has a space in its name.
+_BINDINGS = """
+SELECT coalesce(array_agg(queue || ' ' || pattern ORDER BY queue, pattern), '{}')
+    FROM integration.local_bindings
 """
-_LATER = """
-UPDATE integration.local_messages
-    SET attempts = attempts + 1, deliveries = 0,
-        available_at = clock_timestamp() + make_interval(secs => %s)
-    WHERE queue = %s AND id = %s
-"""
+# Nothing, when the bindings are not those the rows were made for: another process has declared meanwhile.
+# The order of the numbers is the order of the rows, so the order in which they are consumed.
+_PUBLISH = f"""
+INSERT INTO integration.local_messages (queue, message_id, body)
+    SELECT queue, message_id, body
+        FROM unnest(%(queues)s::text[], %(ids)s::text[], %(bodies)s::bytea[])
+            WITH ORDINALITY AS u (queue, message_id, body, n)
+        WHERE ({_BINDINGS}) = %(bindings)s::text[]
+        ORDER BY n
+"""  # noqa: S608  # the constant above
+_REDELIVER = "INSERT INTO integration.local_messages (queue, message_id, body) VALUES (%s, %s, %s)"
 
 _log = structlog.get_logger(__name__)
-
-
-class _Message(NamedTuple):
-    id: int
-    message_id: str
-    body: bytes
-    attempts: int
-    deliveries: int
 
 
 class LocalBroker:
@@ -69,6 +52,8 @@ class LocalBroker:
         self._database_url = database_url
         self._pool = pool
         self._bells: set[asyncio.Event] = set()
+        # As they were when we last looked; each time something is published they are compared.
+        self._bindings: list[str] = []
 
     async def declare(self, subscriptions: Sequence[Subscription]) -> None:
         """Bind these queues as they say, and to nothing else."""
@@ -96,31 +81,35 @@ class LocalBroker:
         """All in one transaction, up to the first event that belongs to no queue."""
         try:
             async with self._pool.connection() as connection:
-                cursor = await connection.execute("SELECT queue, pattern FROM integration.local_bindings")
-                bindings: list[tuple[str, str]] = await cursor.fetchall()
-                rows: list[tuple[str, str, bytes]] = []
-                confirmed: list[UUID] = []
-                failure: PublishFailed | None = None
-                for event in events:
-                    key = event.routing_key
-                    queues = {queue for queue, pattern in bindings if matches(pattern, key)}
-                    if not queues:
-                        failure = Unroutable(f"{key} belongs to no queue")
-                        break
-                    body = event.to_json()
-                    rows += [(queue, event.public_id, body) for queue in sorted(queues)]
-                    confirmed.append(event.id)
-                await _insert(connection, rows)
+                published = await self._publish(connection, events)
         except Exception as error:  # noqa: BLE001  # translated, or raised again
             return Published(frozenset(), _as_failure(error))
         self._ring()
-        return Published(frozenset(confirmed), failure)
+        return published
+
+    async def _publish(self, connection: Connection, events: Sequence[IntegrationEvent]) -> Published:
+        is_fresh = False
+        while True:
+            bindings = self._bindings
+            rows = _rows(events, bindings)
+            # Before it is said of an event that it belongs nowhere, the bindings are looked at.
+            if rows.failure is None or is_fresh:
+                written = 0
+                if rows.ids:
+                    values = {"queues": rows.queues, "ids": rows.ids, "bodies": rows.bodies}
+                    done = await connection.execute(_PUBLISH, {**values, "bindings": bindings})
+                    written = done.rowcount
+                if written == len(rows.ids):
+                    return Published(frozenset(rows.confirmed), rows.failure)
+            cursor = await connection.execute(_BINDINGS)
+            ((self._bindings,),) = await cursor.fetchall()
+            is_fresh = True
 
     async def redeliver(self, queue: str, letter: Letter) -> None:
         """Put a dead letter back."""
         try:
             async with self._pool.connection() as connection:
-                await _insert(connection, [(queue, letter.id, letter.body)])
+                await connection.execute(_REDELIVER, (queue, letter.id, letter.body))
         except Exception as error:
             raise _as_failure(error) from error
         self._ring()
@@ -133,7 +122,7 @@ class LocalBroker:
             try:
                 async with await connect(self._database_url, name="consumer") as connection:
                     await _stand_by(connection, subscription.queue)
-                    session = _Session(self._pool, subscription, handler, tally or Tally())
+                    session = Session(self._pool, subscription, handler, tally or Tally())
                     self._bells.add(session.bell)
                     try:
                         await session.run(connection, backoff)
@@ -152,95 +141,31 @@ class LocalBroker:
             bell.set()
 
 
-class _Session:
-    """Consuming one queue, while its lock is held."""
+class _Rows(NamedTuple):
+    """What events become: a row for each of their queues. `failure` is about the first that has none."""
 
-    def __init__(
-        self,
-        pool: AsyncConnectionPool[Connection],
-        subscription: Subscription,
-        handler: Handler,
-        tally: Tally,
-    ) -> None:
-        self._pool = pool
-        self._subscription = subscription
-        self._handler = handler
-        self._tally = tally
-        self._turns = Turns()
-        self._held: set[int] = set()
-        # Rung when something is published in this process, and when a handler is done.
-        self.bell = asyncio.Event()
-
-    async def run(self, connection: Connection, backoff: Backoff) -> None:
-        """Until cancelled, or until the database is lost. `connection` holds the lock."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                stop_if_cancelled()
-                self.bell.clear()
-                room = self._subscription.concurrency - len(self._held)
-                taken = await self._take(connection, room) if room else []
-                backoff.reset()
-                for message in taken:
-                    self._begin(tasks, message)
-                if not taken:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(_POLL_SECONDS):
-                            await self.bell.wait()
-
-    async def _take(self, connection: Connection, room: int) -> list[_Message]:
-        cursor = await connection.execute(
-            _TAKE, {"queue": self._subscription.queue, "held": list(self._held), "limit": room}
-        )
-        return sorted(_Message(*row) for row in await cursor.fetchall())
-
-    def _begin(self, tasks: asyncio.TaskGroup, message: _Message) -> None:
-        event = read(message.body)
-        if isinstance(event, Verdict):
-            task = tasks.create_task(self._settle(message, event))
-        else:
-            task = tasks.create_task(self._deal(message, event, self._turns.ask(event.stream_id)))
-        self._held.add(message.id)
-        task.add_done_callback(lambda _: self._let_go(message))
-
-    def _let_go(self, message: _Message) -> None:
-        self._held.discard(message.id)
-        self.bell.set()
-
-    async def _deal(self, message: _Message, event: IntegrationEvent, turn: Turn) -> None:
-        async with turn.taken():
-            if message.deliveries > self._subscription.deliveries_max:
-                verdict = Verdict(error="whoever handled it died, again and again")
-            else:
-                verdict = await handle(self._subscription, self._handler, event, message.attempts)
-            await self._settle(message, verdict)
-
-    async def _settle(self, message: _Message, verdict: Verdict) -> None:
-        """Gone, later, or dead."""
-        queue = self._subscription.queue
-        async with self._pool.connection() as connection:
-            if verdict.error is not None and verdict.pause is not None:
-                await connection.execute(_LATER, (verdict.pause, queue, message.id))
-            else:
-                async with connection.transaction():
-                    if verdict.error is not None:
-                        await bury(connection, queue, Letter(message.message_id, message.body), verdict.error)
-                    await connection.execute(
-                        "DELETE FROM integration.local_messages WHERE queue = %s AND id = %s",
-                        (queue, message.id),
-                    )
-        self._tally.note(verdict.outcome)
+    queues: list[str]
+    ids: list[str]
+    bodies: list[bytes]
+    confirmed: list[UUID]
+    failure: PublishFailed | None
 
 
-async def _insert(connection: Connection, rows: Sequence[tuple[str, str, bytes]]) -> None:
-    if rows:
-        queues, ids, bodies = zip(*rows, strict=True)
-        # The order of the numbers is the order of the rows, so the order in which they are consumed.
-        await connection.execute(
-            "INSERT INTO integration.local_messages (queue, message_id, body) "
-            "SELECT queue, message_id, body FROM unnest(%s::text[], %s::text[], %s::bytea[]) "
-            "WITH ORDINALITY AS u (queue, message_id, body, n) ORDER BY n",
-            (list(queues), list(ids), list(bodies)),
-        )
+def _rows(events: Sequence[IntegrationEvent], bindings: Sequence[str]) -> _Rows:
+    rows = _Rows([], [], [], [], None)
+    parted = [(queue, pattern) for queue, _, pattern in (each.partition(" ") for each in bindings)]
+    for event in events:
+        key = event.routing_key
+        queues = {queue for queue, pattern in parted if matches(pattern, key)}
+        if not queues:
+            return rows._replace(failure=Unroutable(f"{key} belongs to no queue"))
+        public_id, body = event.public_id, event.to_json()
+        for queue in sorted(queues):
+            rows.queues.append(queue)
+            rows.ids.append(public_id)
+            rows.bodies.append(body)
+        rows.confirmed.append(event.id)
+    return rows
 
 
 async def _stand_by(connection: Connection, queue: str) -> None:

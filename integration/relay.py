@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from integration.broker import Broker, Publisher, Subscription
 from integration.event import told
-from integration.signed_heads import send_signed
+from integration.signed_heads import SignedHeads
 from projections import tenure
 from projections.backoff import Backoff
 from projections.bookkeeping import CHECKPOINT_MOVED, LEASE_LOST
@@ -31,7 +31,7 @@ from write_model.message import Recorded
 
 LANE = "relay"
 _PAGE_EVENTS = 500
-_IDLE_SECONDS = 1.0
+_IDLE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 10.0
 
 OpenLog = Callable[[], AbstractAsyncContextManager[EventLog]]
@@ -81,6 +81,7 @@ class Relay:
         self._log = log
         self._broker = broker
         self._subscriptions = subscriptions
+        self._signed = SignedHeads(pool)
 
     async def prepare(self, partitions: Sequence[int]) -> None:
         """A checkpoint for every partition."""
@@ -107,13 +108,13 @@ class Relay:
                             await self._broker.declare(self._subscriptions)
                             await course.locate()
                             declared = True
-                        await send_signed(self._pool, publisher, fence.partition)
+                        await self._signed.send(publisher, fence.partition)
                         page = await pages.after(course.position, _PAGE_EVENTS, None, read_ahead=True)
-                        if not page:
+                        if page:
+                            await self._send(publisher, course, page)
+                            backoff.reset()
+                        if pages.at_head:
                             await self._log.wait(fence.partition, course.position, _IDLE_SECONDS)
-                            continue
-                        await self._send(publisher, course, page)
-                        backoff.reset()
                     except LeaseLost:
                         return
                     except Exception as error:  # noqa: BLE001  # nothing is ever skipped: tried for ever

@@ -5,8 +5,10 @@ They come from the outbox, which is written in the transaction of the signature,
 was signed is asked for by those who may see it.
 """
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -19,14 +21,41 @@ from projections.connections import Connection
 TOPIC = "audit.checkpoint_signed"
 _KIND = "checkpoint"
 _AT_ONCE = 200
+# They come every few minutes; nobody waits for them.
+_LOOK_SECONDS = 1.0
 
 _UNSENT = """
 SELECT id, company_id, payload FROM ccontrol.outbox
     WHERE kind = %s AND sent_at IS NULL AND partition = %s ORDER BY id LIMIT %s
 """
+_WAITING = """
+SELECT DISTINCT partition FROM ccontrol.outbox WHERE kind = %s AND sent_at IS NULL
+"""
 _SENT = """
 UPDATE ccontrol.outbox SET sent_at = clock_timestamp() WHERE partition = %s AND id = ANY(%s)
 """
+
+
+class SignedHeads:
+    """Where any wait to be told: asked now and then, for all partitions of a process together."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+        self._pool = pool
+        self._looking = asyncio.Lock()
+        self._looked_at: float | None = None
+        self._partitions: set[int] = set()
+
+    async def send(self, publisher: Publisher, partition: int) -> None:
+        """Tell those of a partition, if there are any. Raises PublishFailed."""
+        async with self._looking:
+            if self._looked_at is None or monotonic() - self._looked_at > _LOOK_SECONDS:
+                async with self._pool.connection() as connection:
+                    cursor = await connection.execute(_WAITING, (_KIND,))
+                    self._partitions = {found for (found,) in await cursor.fetchall()}
+                self._looked_at = monotonic()
+        if partition in self._partitions:
+            await send_signed(self._pool, publisher, partition)
+            self._partitions.discard(partition)
 
 
 async def send_signed(pool: AsyncConnectionPool[Connection], publisher: Publisher, partition: int) -> None:

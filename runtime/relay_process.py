@@ -8,23 +8,30 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+import uvloop
+
 from integration import bookkeeping, consumers, relay
 from integration.broker import Broker
 from integration.local import LocalBroker
 from integration.rabbitmq import RabbitMQ
 from integration.subscriptions import SUBSCRIPTIONS
 from projections.connections import open_pool
+from projections.long_lived import collect_seldom
 from runtime.consumers import consumers_of
 from runtime.logs import configure_logs
 from runtime.settings import Settings
 from write_model.store.log import Log
 
+# How often at most the relay is woken: a page of many events costs hardly more than one of a single event.
+_GATHER_SECONDS = 0.15
+
 
 def main(settings: Settings, *, relays: bool, consumes: bool) -> int:
     """Until SIGTERM or SIGINT."""
     configure_logs()
+    collect_seldom()
     with suppress(asyncio.CancelledError):
-        asyncio.run(_serve(settings, relays, consumes))
+        uvloop.run(_serve(settings, relays, consumes))
     return 0
 
 
@@ -46,7 +53,7 @@ async def open_broker(settings: Settings) -> AsyncIterator[Broker]:
 @asynccontextmanager
 async def _open_log(settings: Settings) -> AsyncIterator[Log]:
     """Without keys: what the relay cannot read it cannot tell."""
-    log = await Log.open(settings.database_url, None)
+    log = await Log.open(settings.database_url, None, gather_seconds=_GATHER_SECONDS)
     try:
         yield log
     finally:

@@ -26,7 +26,6 @@ from integration.webhooks.courier import Courier, Disable, Surroundings
 from integration.webhooks.fan_out import FanOut
 from projections.connections import open_pool
 from read_model.database import open_engine
-from read_model.freshness import Freshnesses
 from runtime.logs import configure_logs
 from runtime.settings import Settings
 from runtime.wiring import SystemIds, open_store, system_clock
@@ -54,13 +53,7 @@ def main(settings: Settings) -> int:
 async def webhooks_consumer(settings: Settings) -> AsyncIterator[Consumer]:
     """The consumer of the queue, with a courier beside it until the end of the block."""
     async with _courier(settings) as (courier, surroundings):
-        freshness = Freshnesses(surroundings.engine)
-        await freshness.start()
-        try:
-            fan_out = FanOut(surroundings.pool, surroundings.engine, freshness, system_clock, courier.ring)
-            yield Consumer(WEBHOOKS, fan_out)
-        finally:
-            await freshness.stop()
+        yield Consumer(WEBHOOKS, FanOut(surroundings.pool, system_clock, courier.ring))
 
 
 async def _serve(settings: Settings) -> None:

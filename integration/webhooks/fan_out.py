@@ -5,21 +5,18 @@ webhook is told exactly of what happened after it was registered, however late o
 """
 
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integration.event import IntegrationEvent
 from integration.webhooks import deliveries
+from integration.webhooks.listeners import Listeners
 from integration.webhooks.retries import TRIES_MAX
 from projections.connections import Connection
-from read_model.freshness import Freshnesses, reading_at
-from read_model.webhooks.endpoints import Endpoint, endpoints
 from write_model.message import EVENTS
 from write_model.values.identifiers import decode
 from write_model.webhooks.events import (
@@ -29,14 +26,8 @@ from write_model.webhooks.events import (
     WebhookEnabled,
 )
 
-PROJECTION: Final = "webhooks_endpoints"
 _PATIENCE_SECONDS: Final = 10.0
-_COMPANIES_MAX: Final = 10_000
 _LOOK_AGAIN: Final = frozenset({WebhookEnabled.topic, WebhookChanged.topic})
-
-
-class NotFoldedYet(Exception):
-    """The projection of webhooks is behind this event; it comes again."""
 
 
 class FanOut:
@@ -45,19 +36,13 @@ class FanOut:
     def __init__(
         self,
         pool: AsyncConnectionPool[Connection],
-        engine: AsyncEngine,
-        freshness: Freshnesses,
         clock: Callable[[], datetime],
         ring: Callable[[], None],
     ) -> None:
         self._pool = pool
-        self._engine = engine
-        self._freshness = freshness
+        self._listeners = Listeners(pool)
         self._clock = clock
         self._ring = ring
-        # The webhooks of a company as they were at a position. For an event before it they are as good as
-        # new: of those registered since none wants it, and the courier looks again before it calls.
-        self._known: OrderedDict[UUID, tuple[int, Sequence[Endpoint]]] = OrderedDict()
 
     async def __call__(self, event: IntegrationEvent) -> None:
         """Doing it twice does no harm."""
@@ -71,37 +56,12 @@ class FanOut:
             technical = _is_technical(event.topic)
             wanting = [
                 each.id
-                for each in await self._endpoints(event)
+                for each in await self._listeners.at(
+                    event.company_id, event.partition, event.position, patience_seconds=_PATIENCE_SECONDS
+                )
                 if each.wants(event.topic, event.position, technical=technical)
             ]
             await self._enqueue(event, wanting, tries_max=TRIES_MAX)
-
-    async def _endpoints(self, event: IntegrationEvent) -> Sequence[Endpoint]:
-        found = self._known.get(event.company_id)
-        if found is None or found[0] < event.position:
-            found = await self._read(event)
-            if found[0] < event.position:
-                await self._freshness.wait(
-                    [PROJECTION], event.partition, event.position, timeout_seconds=_PATIENCE_SECONDS
-                )
-                found = await self._read(event)
-                if found[0] < event.position:
-                    raise NotFoldedYet(event.public_id)
-            self._known[event.company_id] = found
-            self._known.move_to_end(event.company_id)
-            if len(self._known) > _COMPANIES_MAX:
-                self._known.popitem(last=False)
-        return found[1]
-
-    async def _read(self, event: IntegrationEvent) -> tuple[int, Sequence[Endpoint]]:
-        async with reading_at(self._engine, event.company_id, (PROJECTION,), event.partition) as (
-            connection,
-            standings,
-        ):
-            standing = standings.get(PROJECTION)
-            if standing is None:
-                return 0, ()
-            return standing.position, await endpoints(connection, event.company_id)
 
     async def _enqueue(self, event: IntegrationEvent, webhooks: Sequence[UUID], *, tries_max: int) -> None:
         if not webhooks:

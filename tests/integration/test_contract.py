@@ -287,3 +287,18 @@ async def test_nobody_listens_when_a_process_has_not_finished_its_handler(make_b
         await stuck.all_of([event])
     async with consuming(make_broker(), ALL, free):
         await free.all_of([event])
+
+
+async def test_what_another_process_declares_counts_from_the_next_event_on(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    await broker.declare([ALL])
+    late = Subscription(queue="late", patterns=("*.sales.*",))
+    after = happening("after")
+    async with broker.publisher() as publisher:
+        assert (await publisher.publish([happening("before")])).failure is None
+        await make_broker().declare([late])
+        assert (await publisher.publish([after])).failure is None
+    listener = Listener()
+    async with consuming(broker, late, listener):
+        await listener.all_of([after])
+    assert listener.heard == [after]

@@ -200,6 +200,21 @@ async def test_who_waits_is_woken_by_an_append(store: Store, log: Log) -> None:
     assert asyncio.get_running_loop().time() - started < 5
 
 
+async def test_who_is_in_no_hurry_is_woken_for_many_at_once(
+    store: Store, database_url: str, ring: KeyRing
+) -> None:
+    partition = store.partition_of(COMPANY)
+    log = await Log.open(database_url, ring, gather_seconds=600)
+    await appended(store, submission(COMPANY))
+    await log.wait(partition, 0, 10)
+    await appended(store, submission(COMPANY))
+    started = asyncio.get_running_loop().time()
+    await log.wait(partition, 1, 0.2)
+    assert asyncio.get_running_loop().time() - started >= 0.2
+    assert len(await log.page(partition, 1, 10)) == 1
+    await log.close()
+
+
 async def test_who_waits_in_vain_returns_when_the_time_is_up(log: Log) -> None:
     started = asyncio.get_running_loop().time()
     await log.wait(0, 0, 0.1)

@@ -24,7 +24,6 @@ from projections.roster import Catalogue
 from projections.sql_lane import SqlLane
 from projections.webhooks.endpoints import WebhooksEndpoints
 from read_model.database import open_engine
-from read_model.freshness import Freshnesses
 from tests.scenario import recorded
 from tests.webhooks.receiver import NAME, Receiver, authority, resolving
 from write_model.message import Actor, Context, Event
@@ -56,8 +55,7 @@ class PostOffice:
     disabled: list[tuple[UUID, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        freshness = Freshnesses(self.engine)
-        self.fan_out = FanOut(self.pool, self.engine, freshness, lambda: self.now, lambda: None)
+        self.fan_out = FanOut(self.pool, lambda: self.now, lambda: None)
 
     async def happened(
         self, fact: Event, *, stream: UUID | None = None, folded: bool = True

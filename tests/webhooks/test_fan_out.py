@@ -3,11 +3,14 @@
 import asyncio
 import json
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from integration.webhooks.fan_out import NotFoldedYet
+from integration.webhooks import listeners
+from integration.webhooks.fan_out import FanOut
+from integration.webhooks.listeners import NotFoldedYet
+from projections.connections import open_pool
 from tests.history.sampling import sample_of
 from tests.webhooks.post_office import PostOffice, a_sale
 from tests.webhooks.receiver import Receiver, answering, receiving
@@ -94,6 +97,37 @@ async def test_an_event_ahead_of_the_projection_waits_for_it(
     await office.sale()
     await waiting
     assert len(await office.deliveries()) == 2
+
+
+async def test_who_listens_is_asked_once_for_many_events(
+    office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    read = listeners._read
+
+    async def counted(connection: Any, companies: list[UUID]) -> Any:
+        asked.append(len(companies))
+        return await read(connection, companies)
+
+    monkeypatch.setattr(listeners, "_read", counted)
+    await office.register(NOWHERE)
+    events = [await office.sale() for _ in range(20)]
+    office.company_id = uuid4()
+    await office.register(NOWHERE)
+    events += [await office.sale() for _ in range(20)]
+    await asyncio.gather(*(office.fan_out(event) for event in events))
+    assert asked == [2]
+    assert len(await office.deliveries()) == 40
+
+
+async def test_before_anybody_projects_an_event_waits(
+    office: PostOffice, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integration.webhooks.fan_out._PATIENCE_SECONDS", 0.0)
+    async with open_pool(database_url, size=1) as empty:
+        fan_out = FanOut(empty, lambda: office.now, lambda: None)
+        with pytest.raises(NotFoldedYet):
+            await fan_out(await office.sale())
 
 
 async def test_the_same_event_from_two_consumers_at_once_is_one_delivery(office: PostOffice) -> None:

@@ -47,8 +47,9 @@ class Log:
     epoch: int
     """As the listener heard of it last; whoever keeps something of an epoch compares."""
 
-    def __init__(self, url: str, keyring: KeyRing | None, *, readers_max: int) -> None:
+    def __init__(self, url: str, keyring: KeyRing | None, *, readers_max: int, gather_seconds: float) -> None:
         self._url = url
+        self._gather_seconds = gather_seconds
         self._ring = keyring
         self._reader = Reader(url, connections.PROJECTOR, size_max=readers_max)
         self._heads: dict[int, int] = {}
@@ -56,13 +57,21 @@ class Log:
         self._listening: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, url: str, keyring: KeyRing | None, *, readers_max: int = _READERS_MAX) -> "Log":
+    async def open(
+        cls,
+        url: str,
+        keyring: KeyRing | None,
+        *,
+        readers_max: int = _READERS_MAX,
+        gather_seconds: float = 0.0,
+    ) -> "Log":
         """Connect, and refuse to start when the program cannot read what may be in the store.
 
-        Without a key ring personal texts are read as if they were erased.
+        Without a key ring personal texts are read as if they were erased. Who is in no hurry is woken
+        every `gather_seconds` at most, for all that came in that time.
         """
         topics.load()
-        log = cls(url, keyring, readers_max=readers_max)
+        log = cls(url, keyring, readers_max=readers_max, gather_seconds=gather_seconds)
         try:
             log.partitions = len(await log.heads())
             ((log.epoch,),) = await log._reader.rows(epoch.LATEST)
@@ -127,6 +136,7 @@ class Log:
                     while True:
                         await self._refresh(await (await connection.execute(_NEWS)).fetchall())
                         # All that arrived together are answered by one look at the heads.
+                        await asyncio.sleep(self._gather_seconds)
                         async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                             pass
             except (psycopg.Error, OSError):

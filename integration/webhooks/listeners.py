@@ -1,0 +1,130 @@
+"""Who listens in a company, as the projection of webhooks has it: asked once for all who want to know it.
+
+Handlers of many events ask at the same time, of one company or of many. They wait for one question that is
+about all their companies; who comes while it is on its way is in the next one.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from projections.connections import Connection
+from read_model.webhooks.endpoints import Endpoint
+
+PROJECTION: Final = "webhooks_endpoints"
+_COMPANIES_MAX: Final = 10_000
+_LOOK_AGAIN_SECONDS: Final = 0.05
+
+# A promotion takes the lock exclusively, and LOCK comes before the snapshot is taken: so the rows are of the
+# generation whose checkpoints are read (as in `read_model/database.py`).
+_BEGIN = """
+BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; LOCK TABLE read.projections IN ACCESS SHARE MODE
+"""
+_CHECKPOINTS = """
+SELECT c.partition, c.position FROM read.projections p
+    JOIN read.checkpoints c ON c.projection = p.name AND c.generation = p.generation WHERE p.name = %s
+"""
+_ENDPOINTS = """
+SELECT company_id, webhook_id, url, topics, status, active_since, secret_id, previous_secret_id, rotated_at
+    FROM read.webhooks_endpoints WHERE company_id = ANY(%s)
+"""
+
+
+class NotFoldedYet(Exception):
+    """The projection of webhooks is behind an event; it comes again."""
+
+
+class _Known(NamedTuple):
+    """The webhooks of a company as they were at a position of its partition."""
+
+    position: int
+    endpoints: Sequence[Endpoint]
+
+
+_Answer = tuple[dict[int, int], dict[UUID, list[Endpoint]]]
+
+
+class Listeners:
+    """Made once per process. `pool` reads the rows of every company."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
+        self._pool = pool
+        # For an event before the position they are as good as new: of those registered since none wants it,
+        # and the courier looks again before it calls.
+        self._known: OrderedDict[UUID, _Known] = OrderedDict()
+        self._companies: set[UUID] = set()
+        self._asking: asyncio.Task[_Answer] | None = None
+        self._next: asyncio.Task[_Answer] | None = None
+
+    async def at(
+        self, company_id: UUID, partition: int, position: int, *, patience_seconds: float
+    ) -> Sequence[Endpoint]:
+        """Once the projection has folded as far as that. Raises NotFoldedYet when it does not in time."""
+        deadline = monotonic() + patience_seconds
+        while True:
+            known = self._known.get(company_id)
+            if known is not None and known.position >= position:
+                return known.endpoints
+            checkpoints, endpoints = await self._asked(company_id)
+            self._learn(company_id, _Known(checkpoints.get(partition, 0), endpoints.get(company_id, ())))
+            if checkpoints.get(partition, 0) < position:
+                if monotonic() >= deadline:
+                    raise NotFoldedYet(f"partition {partition}, position {position}")
+                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    def _learn(self, company_id: UUID, found: _Known) -> None:
+        self._known[company_id] = found
+        self._known.move_to_end(company_id)
+        if len(self._known) > _COMPANIES_MAX:
+            self._known.popitem(last=False)
+
+    async def _asked(self, company_id: UUID) -> _Answer:
+        """The answer to a question that begins after this call and is about this company as well."""
+        self._companies.add(company_id)
+        if self._next is None:
+            self._next = asyncio.create_task(self._ask_after(self._asking))
+        # Shielded: others wait for it, too.
+        return await asyncio.shield(self._next)
+
+    async def _ask_after(self, before: "asyncio.Task[_Answer] | None") -> _Answer:
+        if before is not None:
+            await asyncio.wait([before])
+        self._asking, self._next = self._next, None
+        companies, self._companies = list(self._companies), set()
+        try:
+            async with self._pool.connection() as connection:
+                await connection.execute(_BEGIN)
+                try:
+                    return await _read(connection, companies)
+                finally:
+                    await connection.rollback()
+        except psycopg.errors.UndefinedTable:
+            return {}, {}  # no projector has been here yet
+
+
+async def _read(connection: Connection, companies: list[UUID]) -> _Answer:
+    cursor = await connection.execute(_CHECKPOINTS, (PROJECTION,))
+    checkpoints: dict[int, int] = dict(await cursor.fetchall())
+    cursor = await connection.execute(_ENDPOINTS, (companies,))
+    found: dict[UUID, list[Endpoint]] = {}
+    for row in await cursor.fetchall():
+        company_id, webhook_id, url, topics, status, active_since, secret_id, previous, rotated_at = row
+        found.setdefault(company_id, []).append(
+            Endpoint(
+                id=webhook_id,
+                url=url,
+                topics=tuple(topics.split(" ")),
+                is_enabled=status == "enabled",
+                active_since=active_since,
+                secret_id=secret_id,
+                previous_secret_id=previous,
+                rotated_at=rotated_at,
+            )
+        )
+    return checkpoints, found
