@@ -99,15 +99,16 @@ class Relay:
         async with self._broker.publisher() as publisher:
             course = _Course(self._pool, fence)
             # Queues first: an event nobody has a queue for would be refused, and rightly so.
-            declared = False
+            # And the place anew when the store was restored: it may lie before the one we know.
+            prepared_for: int | None = None
             try:
                 while True:
                     stop_if_cancelled()
                     try:
-                        if not declared:
+                        if prepared_for != self._log.epoch:
+                            prepared_for = self._log.epoch
                             await self._broker.declare(self._subscriptions)
                             await course.locate()
-                            declared = True
                         await self._signed.send(publisher, fence.partition)
                         page = await pages.after(course.position, _PAGE_EVENTS, None, read_ahead=True)
                         if page:
@@ -119,7 +120,7 @@ class Relay:
                         return
                     except Exception as error:  # noqa: BLE001  # nothing is ever skipped: tried for ever
                         stop_if_cancelled()
-                        declared = False
+                        prepared_for = None
                         await course.complain(error)
                         await asyncio.sleep(backoff.failed())
             finally:

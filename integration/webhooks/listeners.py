@@ -20,6 +20,8 @@ from read_model.webhooks.endpoints import Endpoint
 PROJECTION: Final = "webhooks_endpoints"
 _COMPANIES_MAX: Final = 10_000
 _LOOK_AGAIN_SECONDS: Final = 0.05
+# No longer: after a restore of the store positions are given again.
+_BELIEVED_SECONDS: Final = 1.0
 
 # A promotion takes the lock exclusively, and LOCK comes before the snapshot is taken: so the rows are of the
 # generation whose checkpoints are read (as in `read_model/database.py`).
@@ -41,8 +43,9 @@ class NotFoldedYet(Exception):
 
 
 class _Known(NamedTuple):
-    """The webhooks of a company as they were at a position of its partition."""
+    """The webhooks of a company as they were at a position of its partition, and when that was."""
 
+    at: float
     position: int
     endpoints: Sequence[Endpoint]
 
@@ -69,14 +72,16 @@ class Listeners:
         deadline = monotonic() + patience_seconds
         while True:
             known = self._known.get(company_id)
-            if known is not None and known.position >= position:
+            if known is None or known.position < position or monotonic() - known.at > _BELIEVED_SECONDS:
+                asked_at = monotonic()
+                checkpoints, endpoints = await self._asked(company_id)
+                known = _Known(asked_at, checkpoints.get(partition, 0), endpoints.get(company_id, ()))
+                self._learn(company_id, known)
+            if known.position >= position:
                 return known.endpoints
-            checkpoints, endpoints = await self._asked(company_id)
-            self._learn(company_id, _Known(checkpoints.get(partition, 0), endpoints.get(company_id, ())))
-            if checkpoints.get(partition, 0) < position:
-                if monotonic() >= deadline:
-                    raise NotFoldedYet(f"partition {partition}, position {position}")
-                await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+            if monotonic() >= deadline:
+                raise NotFoldedYet(f"partition {partition}, position {position}")
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     def _learn(self, company_id: UUID, found: _Known) -> None:
         self._known[company_id] = found

@@ -117,6 +117,24 @@ async def test_a_restart_goes_on_where_the_last_one_stopped(
     assert len(listener.heard) == 120
 
 
+async def test_a_store_that_was_restored_is_told_from_where_it_is(
+    delivery_url: str, pool: Pool, local: LocalBroker
+) -> None:
+    log, listener = FakeLog(partitions=1), Listener()
+    await fill(log, 20, companies=1)
+    async with relaying(delivery_url, log, local), consuming(local, ALL, listener):
+        await listener.until(lambda: len(listener.heard) == 20)
+        await eventually(lambda: _caught_up(pool, log))
+        del log.all(0)[10:]
+        async with pool.connection() as connection:
+            await connection.execute("UPDATE integration.relay SET position = 10")
+        log.epoch = 2
+        await log.append(0, Deposited(account=account(9), amount=1))
+        await listener.until(lambda: len(listener.heard) == 21)
+        await eventually(lambda: _caught_up(pool, log))
+    assert listener.heard[-1].id == log.all(0)[-1].event_id
+
+
 async def test_what_has_no_queue_is_not_passed_over(
     delivery_url: str, pool: Pool, local: LocalBroker
 ) -> None:
