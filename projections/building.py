@@ -113,9 +113,13 @@ class Build:
         """How many events are missing to these positions."""
         return sum(max(0, targets[partition] - at) for partition, at in self.positions.items())
 
+    def aim(self, targets: Mapping[int, int]) -> None:
+        """What is to be done in all, for whoever watches."""
+        self._total = max(self._total, sum(targets.values()))
+
     async def fold_to(self, targets: Mapping[int, int], *, jobs: int, phase: str) -> None:
         """Bring every partition exactly to its target; one that is further stays where it is."""
-        self._total = max(self._total, sum(targets.values()))
+        self.aim(targets)
         gate = asyncio.Semaphore(jobs)
         tasks = [
             asyncio.create_task(self._fold_partition(follower, targets[partition], gate, phase))

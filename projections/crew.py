@@ -67,9 +67,13 @@ class Crew:
         Raises BuildFailed for the first event that cannot be folded, and ends the others.
         """
         helpers = [_Helper(self, share) for share in shares]
+        listening = [asyncio.create_task(helper.listen(moved)) for helper in helpers]
         try:
-            await asyncio.gather(*[helper.listen(moved) for helper in helpers])
+            await asyncio.gather(*listening)
         finally:
+            for task in listening:
+                task.cancel()
+            await asyncio.gather(*listening, return_exceptions=True)
             for helper in helpers:
                 helper.end()
 

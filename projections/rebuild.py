@@ -278,18 +278,20 @@ class Workshop:
                 return
 
     async def _fold_to(self, build: Build, targets: Mapping[int, int], jobs: int, phase: str) -> None:
-        """In processes of their own where that is worth starting them."""
-        if self._crew is not None and jobs > 1 and build.behind(targets) >= _HELPED_FROM_EVENTS:
+        """In processes of their own where that is worth starting them: several, with enough to do."""
+        build.aim(targets)
+        parts = shared_out(build.positions, targets, jobs)
+        if self._crew is not None and len(parts) > 1 and build.behind(targets) >= _HELPED_FROM_EVENTS:
             shares = [
                 Share(
                     type(build.projection),
                     build.generation,
                     build.skips,
-                    share,
+                    part,
                     batch=build.batch,
                     commit_seconds_max=build.commit_seconds_max,
                 )
-                for share in shared_out(build.positions, targets, jobs)
+                for part in parts
             ]
             await self._crew.fold(shares, lambda positions: build.moved(positions, phase))
         await build.fold_to(targets, jobs=jobs, phase=phase)

@@ -16,7 +16,7 @@ from sqlalchemy import Column, Text
 
 from projections import rebuild
 from projections.batch import Batch
-from projections.building import BuildFailed
+from projections.building import BuildFailed, Progress
 from projections.connections import is_transient
 from projections.crew import Crew, HelperDied, HelperSaid, Share, shared_out
 from projections.projector import SqlProjection, on
@@ -93,9 +93,15 @@ async def workshop_of(
 
 
 async def fill(bench: Bench, root: Path, counts: Sequence[int]) -> None:
+    """A company for each count, none in the partition of another."""
     store = await Store.open(bench.database_url, KeyRing.create(root), uuid4)
+    taken: set[int] = set()
     for count in counts:
-        await Shop(store, uuid4()).revise(count)
+        company = uuid4()
+        while store.partition_of(company) in taken:
+            company = uuid4()
+        taken.add(store.partition_of(company))
+        await Shop(store, company).revise(count)
     await store.close()
 
 
@@ -105,18 +111,17 @@ async def test_helpers_fold_what_one_process_folds(
 ) -> None:
     monkeypatch.setattr(rebuild, "_HELPED_FROM_EVENTS", 1)
     await fill(bench, root, [100, 200, 300])
-    seen: list[int] = []
+    seen: list[Progress] = []
     async with workshop_of(bench, root, Prices) as (workshop, log):
-        await workshop.rebuild(
-            "test_prices", jobs=2, compare=False, on_progress=lambda progress: seen.append(progress.done)
-        )
+        await workshop.rebuild("test_prices", jobs=2, compare=False, on_progress=seen.append)
         heads = await log.heads()
         monkeypatch.setattr(workshop, "_crew", None)
         comparison = await workshop.compare("test_prices")
     assert comparison is not None
     assert comparison.equal
     assert comparison.positions == heads
-    assert max(seen) == sum(heads.values()) == 600
+    assert max(progress.done for progress in seen) == sum(heads.values()) == 600
+    assert {progress.total for progress in seen} == {600}, "what there is to do is known from the beginning"
     assert await bench.rows("SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'helper'") == [
         (0,)
     ]
@@ -127,7 +132,7 @@ async def test_what_a_helper_cannot_fold_or_survive_is_said(
     bench: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild, "_HELPED_FROM_EVENTS", 1)
-    await fill(bench, root, [3])
+    await fill(bench, root, [3, 3])
     async with workshop_of(bench, root, Strict) as (workshop, _):
         with pytest.raises(BuildFailed) as failed:
             await workshop.rebuild("test_strict", jobs=2, compare=False)
