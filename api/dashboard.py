@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request, Response
 
+from api.cached import reading_of
 from api.queries import Reading, reads
 from api.representation import shape_of, shown
 from api.shapes import AsOf
@@ -15,17 +16,21 @@ router = APIRouter(prefix="/v1", tags=["reports"])
 @router.get("/dashboard", response_model=shape_of(Dashboard, as_of=AsOf))
 async def show_dashboard(
     reading: Annotated[Reading, Depends(reads("sales_dashboard", permission="reports.read"))],
+    request: Request,
+    response: Response,
 ) -> Any:
     """Sales by day, month and payment method, what customers owe, and what was received."""
-    found = None
+    built = None
     if reading.cache is not None:
-        found = await figures_cached(
+        built = await figures_cached(
             reading.cache,
             reading.partition,
             reading.company_id,
             reading.today,
             at_least=reading.as_of.position,
         )
-    if found is None:
+    if built is None:
         found = await figures(reading.connection, reading.company_id, reading.today)
+    else:
+        found, reading = built.answer, reading_of(built, reading, request, response)
     return shown(dashboard(found, reading.today), as_of=reading.as_of)

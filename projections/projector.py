@@ -82,10 +82,20 @@ class SqlProjection(Projection):
 
 
 class RedisProjection(Projection):
-    """Hashes in Redis, exactly once: fields and checkpoint change in one script. Has an SQL twin or proof."""
+    """Hashes in Redis, exactly once: fields and checkpoint change in one script.
+
+    `twin` names the SQL projection that folds the same facts: it answers while Redis cannot, and tests hold
+    the one against the other.
+    """
 
     lane: ClassVar[Lane] = "redis"
     klass = "dashboard"
+    twin: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if not getattr(cls, "twin", ""):
+            raise BadProjection(f"{cls.__name__} names no SQL twin: what would answer while Redis cannot?")
 
 
 AnyProjection = SqlProjection | RedisProjection

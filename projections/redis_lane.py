@@ -45,7 +45,8 @@ redis.call('HSET', meta, 'building', ARGV[1], 'at:' .. ARGV[1], '0')
 return {ARGV[1], '0', 0}
 """
 
-# ARGV: prefix, key set, expected position, position, '1' at the head, then for each view: its name, how many
+# ARGV: prefix, key set, expected position, position, '1' at the head, when the last event was recorded or '',
+# then for each view: its name, how many
 # operations, and the operations as sign, field, value. A script is not undone when it fails half way, so on
 # any surprise it gives up the whole key set: a reader then finds nothing, and the projection starts over.
 _APPLY = """
@@ -62,7 +63,7 @@ local function damaged(why)
     redis.call('DEL', meta)
     return {'damaged', why}
 end
-local registry, i = prefix .. keys .. ':views', 6
+local registry, i = prefix .. keys .. ':views', 7
 while i <= #ARGV do
     local view, count = ARGV[i], tonumber(ARGV[i + 1])
     local key = prefix .. keys .. ':v:' .. view
@@ -81,6 +82,7 @@ while i <= #ARGV do
     redis.call('HSET', registry, view, ARGV[4])
 end
 redis.call('HSET', meta, 'at:' .. keys, ARGV[4])
+if ARGV[6] ~= '' then redis.call('HSET', meta, 'when:' .. keys, ARGV[6]) end
 if ARGV[5] == '1' and redis.call('HGET', meta, 'building') == keys then
     redis.call('HSET', meta, 'live', keys)
     redis.call('HDEL', meta, 'building')
@@ -151,7 +153,7 @@ class RedisLane:
                 batch = RedisBatch()
                 follower.folder.fold_fields(batch, follower.folder.relevant(events, follower.skipped))
                 batches.append(batch)
-            await self._run(followers, events[-1].position, at_head, batches)
+            await self._run(followers, (events[-1].position, events[-1].recorded_at), at_head, batches)
         except (HandlerFailed, ViewRefused):
             # The failure is going to be recorded behind this very checkpoint.
             await self._mirror(followers, None)
@@ -177,7 +179,7 @@ class RedisLane:
         self, followers: Sequence[Follower], position: int, recorded_at: datetime | None, *, at_head: bool
     ) -> None:
         """The same without fields."""
-        await self._run(followers, position, at_head, [RedisBatch() for _ in followers])
+        await self._run(followers, (position, recorded_at), at_head, [RedisBatch() for _ in followers])
         await self._mirror_now_and_then(followers, recorded_at)
 
     async def remove(self, projection: str, generations: Iterable[int]) -> None:
@@ -218,12 +220,25 @@ class RedisLane:
         return fields, int(fields.pop(CHANGED_AT, 0))
 
     async def _run(
-        self, followers: Sequence[Follower], position: int, at_head: bool, batches: Sequence[RedisBatch]
+        self,
+        followers: Sequence[Follower],
+        reached: tuple[int, datetime | None],
+        at_head: bool,
+        batches: Sequence[RedisBatch],
     ) -> None:
+        position, recorded_at = reached
+        when = "" if recorded_at is None else recorded_at.isoformat()
         async with self._client.pipeline(transaction=False) as calls:
             for follower, batch in zip(followers, batches, strict=True):
                 prefix = self._prefix(follower)
-                arguments = [prefix, follower.keys, follower.position, position, "1" if at_head else "0"]
+                arguments = [
+                    prefix,
+                    follower.keys,
+                    follower.position,
+                    position,
+                    "1" if at_head else "0",
+                    when,
+                ]
                 await self._apply(keys=[prefix + "meta"], args=arguments + _operations(batch), client=calls)
             answers: list[Any] = await calls.execute()
         complaint: Exception | None = None

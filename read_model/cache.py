@@ -1,7 +1,7 @@
 """The Redis side of the read model: reading views, and where they are.
 
     cc:{epoch}:{projection}:generation                   the generation being served
-    cc:{epoch}:{projection}:g{N}:p{partition}:meta       which key set is complete, and its position
+    cc:{epoch}:{projection}:g{N}:p{partition}:meta       which key set is complete, its position and time
     …:{key set}:views                                    view → position at which it last changed
     …:{key set}:v:{view}                                 the view: a hash, with the same position in field `@`
 
@@ -12,11 +12,14 @@ damaged is answered with None, and the question goes to the SQL twin; the worker
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from datetime import datetime
+from typing import Any, Generic, TypeVar, cast
 
 import redis.exceptions
 from prometheus_client import Counter
 from redis.asyncio import Redis
+
+A = TypeVar("A")
 
 CHANGED_AT = "@"
 """The field of every view that says at which position it last changed."""
@@ -33,6 +36,7 @@ local keys = redis.pcall('HGET', prefix .. 'meta', 'live')
 if type(keys) ~= 'string' then return false end
 local position = redis.pcall('HGET', prefix .. 'meta', 'at:' .. keys)
 if type(position) ~= 'string' or not string.match(position, '^%d+$') then return false end
+local when = redis.pcall('HGET', prefix .. 'meta', 'when:' .. keys) or ''
 local view = prefix .. keys .. ':v:' .. ARGV[3]
 local known = redis.pcall('HGET', prefix .. keys .. ':views', ARGV[3])
 local seen = redis.pcall('HGET', view, '@')
@@ -40,7 +44,7 @@ if type(known) == 'table' or known ~= seen then
     redis.pcall('DEL', prefix .. 'meta')
     return false
 end
-if #ARGV == 3 then return {position, redis.call('HGETALL', view)} end
+if #ARGV == 3 then return {position, when, redis.call('HGETALL', view)} end
 local found = {}
 for i = 4, #ARGV do
     local value = redis.call('HGET', view, ARGV[i])
@@ -49,16 +53,27 @@ for i = 4, #ARGV do
         found[#found + 1] = value
     end
 end
-return {position, found}
+return {position, when, found}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The fields of a view, and the position of the log they were built from."""
+    """The fields of a view, the position of the log they were built from, and when that was recorded."""
 
     position: int
     fields: Mapping[str, str]
+    recorded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Built(Generic[A]):
+    """An answer made of a view: it may know more than what SQL shows at the same moment, and says so."""
+
+    answer: A
+    projection: str
+    position: int
+    recorded_at: datetime | None
 
 
 class Views:
@@ -96,7 +111,7 @@ class Views:
         if answer is None:
             _REQUESTS.labels(projection, "miss").inc()
             return None
-        position, flat = answer
+        position, when, flat = answer
         if int(position) < at_least:
             _REQUESTS.labels(projection, "behind").inc()
             return None
@@ -104,7 +119,7 @@ class Views:
         found = dict(zip(texts[::2], texts[1::2], strict=True))
         found.pop(CHANGED_AT, None)
         _REQUESTS.labels(projection, "hit").inc()
-        return View(int(position), found)
+        return View(int(position), found, _moment(_text(when)))
 
 
 def root_key(epoch: int, projection: str) -> str:
@@ -120,6 +135,13 @@ def generation_key(epoch: int, projection: str) -> str:
 def partition_key(epoch: int, projection: str, generation: int, partition: int) -> str:
     """What the keys of one partition of one generation begin with, up to and with the colon."""
     return f"{root_key(epoch, projection)}:g{generation}:p{partition}:"
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None  # built before anybody wrote it down, or somebody wrote something else
 
 
 def _text(value: Any) -> str:

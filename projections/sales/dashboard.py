@@ -49,6 +49,7 @@ class SalesDashboardView(RedisProjection):
 
     name = VIEW
     version = 1
+    twin = SalesDashboard.name
 
     @on(SaleConfirmed, SaleCancelled)
     def sold(self, batch: RedisBatch, recorded: Recorded, fact: SaleFact) -> None:

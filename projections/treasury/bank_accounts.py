@@ -80,6 +80,7 @@ class TreasuryBankBalances(RedisProjection):
 
     name = VIEW
     version = 1
+    twin = TreasuryBankAccounts.name
 
     @on(BankAccountOpened)
     def opened(self, batch: RedisBatch, recorded: Recorded, fact: BankAccountOpened) -> None:

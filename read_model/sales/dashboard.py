@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Column, Text, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from read_model.cache import Views
+from read_model.cache import Built, Views
 from read_model.database import read_table
 from read_model.row import Amount
 
@@ -131,7 +131,7 @@ async def figures(connection: AsyncConnection, company_id: UUID, today: date) ->
 
 async def figures_cached(
     views: Views, partition: int, company_id: UUID, today: date, *, at_least: int
-) -> Figures | None:
+) -> Built[Figures] | None:
     """The same from Redis; None when Redis cannot say, or knows less than is wanted."""
     wanted = figures_shown(today)
     fields = [CURRENCY_FIELD, *map(count_field, wanted), *map(amount_field, wanted)]
@@ -146,7 +146,8 @@ async def figures_cached(
         }
     except ValueError:
         return None  # somebody wrote into it; what it should say, SQL knows
-    return Figures(by_name, said.get(CURRENCY_FIELD, _CURRENCY_BEFORE_MONEY))
+    found = Figures(by_name, said.get(CURRENCY_FIELD, _CURRENCY_BEFORE_MONEY))
+    return Built(found, VIEW, view.position, view.recorded_at)
 
 
 def count_field(figure: str) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Column, Date, Integer, Row, Text, Uuid, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from read_model.cache import Views
+from read_model.cache import Built, Views
 from read_model.database import read_table
 from read_model.row import Amount, BankAccountId
 
@@ -55,16 +55,17 @@ async def bank_accounts(connection: AsyncConnection, company_id: UUID) -> Sequen
 
 async def bank_accounts_cached(
     views: Views, partition: int, company_id: UUID, *, at_least: int
-) -> Sequence[BankAccountRow] | None:
+) -> Built[Sequence[BankAccountRow]] | None:
     """The same from Redis; None when Redis cannot say, or knows less than is wanted."""
     view = await views.read(VIEW, partition, str(company_id), at_least=at_least)
     if view is None:
         return None
     ids = [field.removeprefix("account:") for field in view.fields if field.startswith("account:")]
     try:
-        return _by_name([_from_fields(view.fields, hexadecimal) for hexadecimal in ids])
+        rows = _by_name([_from_fields(view.fields, hexadecimal) for hexadecimal in ids])
     except (ValueError, KeyError, TypeError):
         return None  # somebody wrote into it; what it should say, SQL knows
+    return Built(rows, VIEW, view.position, view.recorded_at)
 
 
 async def bank_account(

@@ -260,6 +260,7 @@ class BalanceViews(RedisProjection):
 
     name = "sample_balance_views"
     version = 1
+    twin = Balances.name
 
     @on(Deposited)
     def deposited(self, batch: RedisBatch, recorded: Recorded, fact: Deposited) -> None:

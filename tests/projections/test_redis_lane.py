@@ -215,6 +215,7 @@ class PickyViews(RedisProjection):
 
     name = "sample_picky_views"
     version = 1
+    twin = Balances.name
     mended = False
 
     @on(Deposited)

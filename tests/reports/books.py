@@ -66,14 +66,17 @@ class Books:
 
     def fold(self, company: Company, *, page: int = 1000) -> None:
         """Fold what is new in the company's log, behind all that was folded, so many events at a time."""
+        self.fold_events(self.new(company), page=page)
+
+    def new(self, company: Company) -> list[Recorded]:
+        """What is new in the company's log, placed behind all that was folded."""
         self._company_id = company.id
         new = company.store.log[self._folded.get(company.id, 0) :]
         self._folded[company.id] = len(company.store.log)
-        log = [
+        return [
             item._replace(position=position, recorded_at=moment(position))
             for position, item in enumerate(new, start=self.head + 1)
         ]
-        self.fold_events(log, page=page)
 
     def fold_events(self, log: Sequence[Recorded], *, page: int = 1000) -> None:
         """Fold these events, whose positions follow the head."""
@@ -164,9 +167,13 @@ class Books:
             await lane_.locate(self._followers[name], 0)
 
     async def _apply(self, events: Sequence[Recorded]) -> None:
-        for name, lane in self._lanes.items():
-            for follower in self._followers[name]:
-                await lane.apply(follower, events, at_head=True)
+        for name in self._lanes:
+            await self.apply_in(name, events)
+
+    async def apply_in(self, name: str, events: Sequence[Recorded]) -> None:
+        """Fold these in one lane; between two lanes somebody may look."""
+        for follower in self._followers[name]:
+            await self._lanes[name].apply(follower, events, at_head=True)
 
     async def _close(self) -> None:
         await self.engine.dispose()

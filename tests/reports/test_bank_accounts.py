@@ -6,7 +6,7 @@ from read_model.known import KnownAsOf
 from read_model.ledger.trial_balance import trial_balance
 from read_model.row import Amount
 from read_model.selection import Days
-from read_model.treasury.bank_accounts import bank_account, bank_accounts, bank_accounts_cached
+from read_model.treasury.bank_accounts import bank_account, bank_accounts
 from read_model.treasury.statement import balance, statement
 from tests.decisions.sales_setting import BANK
 from tests.reports.books import Books
@@ -16,7 +16,7 @@ from write_model.processes.open_bank_account import OpenBankAccount
 from write_model.values.identifiers import BankAccountId
 
 
-def test_redis_and_sql_say_the_same(books: Books) -> None:
+def test_accounts_are_shown_by_name_with_what_is_in_them(books: Books) -> None:
     company = busy_shop()
     company.given(
         OpenBankAccount(bank_account_id=BankAccountId(an_id("cash")), name="Caixa", account_kind="cash")
@@ -27,7 +27,6 @@ def test_redis_and_sql_say_the_same(books: Books) -> None:
         ("Banco", "checking", Amount(51000, "BRL")),
         ("Caixa", "cash", Amount(0, "BRL")),
     ]
-    assert books.ask_redis(bank_accounts_cached) == rows
     assert books.ask(bank_account, BANK) == rows[0]
 
 

@@ -30,14 +30,6 @@ async def test_garbage_in_a_view_is_left_to_sql() -> None:
     assert await bank_accounts_cached(views, 1, company, at_least=9) is None
 
 
-def test_redis_and_sql_say_the_same(books: Books) -> None:
-    books.fold(busy_shop(), page=3)
-    from_sql = dashboard(books.ask(figures, TODAY), TODAY)
-    cached = books.ask_redis(figures_cached, TODAY)
-    assert cached is not None
-    assert dashboard(cached, TODAY) == from_sql
-
-
 def test_the_dashboard_adds_up_what_happened(books: Books) -> None:
     books.fold(busy_shop())
     shown = dashboard(books.ask(figures, TODAY), TODAY)

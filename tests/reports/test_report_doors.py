@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.decisions.sales_setting import BANK, CUSTOMER, GOODS
@@ -183,6 +184,33 @@ def test_answers_from_redis_are_those_from_sql(books: Books) -> None:
     from_sql, from_redis = Doors(books, company.id), Doors(books, company.id, views=books.views())
     for path in ("/v1/dashboard", "/v1/bank-accounts"):
         assert from_redis.json(path) == from_sql.json(path)
+
+
+def test_an_answer_from_redis_names_the_position_its_figures_are_at(books: Books) -> None:
+    """The lanes fold by themselves, so a view may be ahead of the tables, while somebody writes and asks."""
+    company = busy_shop()
+    log = books.new(company)
+    from_sql, from_redis = Doors(books, company.id), Doors(books, company.id, views=books.views())
+    paths = ("/v1/dashboard", "/v1/bank-accounts")
+    shown: dict[tuple[str, int], httpx2.Response] = {}
+    truth: dict[tuple[str, int], httpx2.Response] = {}
+
+    async def write() -> None:
+        for event in log:
+            await books.apply_in("redis", [event])
+            for path in paths:
+                shown[path, event.position] = await from_redis.asked(path)
+            await books.apply_in("sql", [event])
+            for path in paths:
+                truth[path, event.position] = await from_sql.asked(path)
+
+    books.run(write())
+    books.head += len(log)
+    for place, answer in shown.items():
+        assert answer.json() == truth[place].json(), place
+        assert answer.json()["as_of"]["position"] == place[1]
+        assert answer.headers["projection-position"].endswith(f"={place[1]}")
+        assert answer.headers["consistency-token"] == truth[place].headers["consistency-token"]
 
 
 def test_a_cursor_belongs_to_its_filters(doors: Doors) -> None:
