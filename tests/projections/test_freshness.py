@@ -81,19 +81,19 @@ async def test_waiting_ends_in_time_or_at_once(bench: Bench, log: FakeLog) -> No
             return await bench.rows("SELECT count(*) FROM read.failures") == [(1,)]
 
         await bench.until(failed, what="the failure")
-        begun = time.monotonic()
-        stopped = await freshnesses.wait(["sample_balances", "sample_picky"], 1, 2, timeout_seconds=5)
-        assert time.monotonic() - begun < 1
+        async with asyncio.timeout(60):
+            stopped = await freshnesses.wait(["sample_balances", "sample_picky"], 1, 2, timeout_seconds=9999)
         assert (stopped.fresh, stopped.state, stopped.behind) == (False, "stopped", ("sample_picky",))
         assert stopped.positions == {"sample_balances": 2, "sample_picky": 0}
 
         begun = time.monotonic()
         late = await freshnesses.wait(["sample_balances"], 1, 99, timeout_seconds=0.3)
-        assert 0.25 < time.monotonic() - begun < 2
+        assert time.monotonic() - begun > 0.25
         assert (late.fresh, late.state) == (False, "behind")
 
         await pause(bench.database_url, "sample_balances", "tests")
-        paused = await freshnesses.wait(["sample_balances"], 1, 99, timeout_seconds=5)
+        async with asyncio.timeout(60):
+            paused = await freshnesses.wait(["sample_balances"], 1, 99, timeout_seconds=9999)
         assert paused.state == "stopped"
         await resume(bench.database_url, "sample_balances")
         with pytest.raises(UnknownProjections):
@@ -155,7 +155,10 @@ async def test_what_a_notification_says_is_believed_of_the_served_generation_onl
 
     await says('{"at":{"1":{"sample_balances":[99,100000],"unheard_of":[1,100000]}}}')
     await says('{"at":{"2":{"sample_balances":[1,100000]}}}')
-    await asyncio.sleep(0.1)
+    # Notifications come in order: with the last one heard, those before it are.
+    last_heard = freshnesses.news(3)
+    await says('{"at":{"3":{"unheard_of":[1,1]}}}')
+    await asyncio.wait_for(last_heard.wait(), 60)
     assert not await fresh()
     await says(f'{{"at":{{"1":{{"sample_balances":[1,{head + 5}]}}}}}}')
     await bench.until(fresh, what="the news")

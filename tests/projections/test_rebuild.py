@@ -232,13 +232,23 @@ async def test_what_nobody_goes_back_to_any_more_is_dropped(bench: Bench, log: F
 
 
 async def test_one_rebuild_at_a_time(bench: Bench, log: FakeLog) -> None:
-    await fill(log, 3000)
+    await fill(log, 100)
+    reading_log, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def held() -> None:
+        reading_log.set()
+        await may_go_on.wait()
+
     async with workshop_of(bench, log) as workshop, workshop_of(bench, log) as other:
+        async with bench.worker(log, ALL):
+            await bench.caught_up(log, "sample_balances")
+        log.trouble = held
         task = asyncio.create_task(workshop.rebuild("sample_balances"))
-        await asyncio.sleep(0.1)
+        await reading_log.wait()
         with pytest.raises(RebuildBusy):
             await other.rebuild("sample_balances")
-        await task
+        may_go_on.set()
+        assert (await task).promoted
 
 
 async def test_drift_is_shown_row_by_row_and_mended(bench: Bench, log: FakeLog) -> None:
@@ -368,6 +378,13 @@ async def test_new_code_that_cannot_be_built_stops_visibly_and_goes_on_when_mend
     assert await bench.rows("SELECT sum(n) FROM read.sample_picky") == [(10,)]
 
 
+async def waits_for_a_lock(bench: Bench) -> bool:
+    found = await bench.rows(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'read.projections'::regclass"
+    )
+    return found != [(0,)]
+
+
 async def test_a_question_in_flight_keeps_its_snapshot(bench: Bench, log: FakeLog) -> None:
     """The switch waits for a reader, and the reader sees one generation from beginning to end."""
     await fill(log, 500)
@@ -378,7 +395,7 @@ async def test_a_question_in_flight_keeps_its_snapshot(bench: Bench, log: FakeLo
         async with reading(engine, company(1)) as connection:
             before = (await connection.execute(select(BALANCES).order_by(BALANCES.c.account))).all()
             task = asyncio.create_task(workshop.rebuild("sample_balances"))
-            await asyncio.sleep(1.0)
+            await bench.until(lambda: waits_for_a_lock(bench), what="the switch")
             assert not task.done()
             again = (await connection.execute(select(BALANCES).order_by(BALANCES.c.account))).all()
             assert again == before

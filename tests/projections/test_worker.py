@@ -436,7 +436,17 @@ async def test_a_paused_projection_keeps_still_and_catches_up_by_itself(bench: B
     async with bench.worker(log, [Balances, Deposits]):
         await bench.caught_up(log, "sample_balances", "sample_deposits")
         await pause(bench.database_url, "sample_deposits", "looking at something")
-        await asyncio.sleep(1.2)
+        seeds = iter(range(100, 10_000))
+
+        async def left_behind() -> bool:
+            await fill(log, 8, seed=next(seeds))
+            await bench.caught_up(log, "sample_balances")
+            rows = await bench.rows(
+                "SELECT count(DISTINCT position) FROM read.checkpoints WHERE partition = 1"
+            )
+            return rows == [(2,)]
+
+        await bench.until(left_behind, what="the pause")
         await fill(log, 6000, seed=2)
         await bench.caught_up(log, "sample_balances")
         counted = await bench.rows("SELECT count(*) FROM read.sample_deposits")
