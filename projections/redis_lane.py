@@ -18,7 +18,7 @@ from projections.batch import RedisBatch
 from projections.connections import Connection
 from projections.fold import HandlerFailed
 from projections.lane import CheckpointMoved, Follower
-from read_model.cache import CHANGED_AT, generation_key, partition_key, root_key
+from read_model.cache import CHANGED_AT, generation_key, partition_key, root_key, text_of
 from write_model.message import Recorded
 
 # A page that damages the key set again and again is no damage: its fields do not take these operations.
@@ -134,7 +134,7 @@ class RedisLane:
                 keys=[self._prefix(follower) + "meta", generation_key(self._epoch, follower.name)],
                 args=[secrets.token_hex(4), head, served],
             )
-            follower.keys = _text(keys)
+            follower.keys = text_of(keys)
             follower.position = int(position)
             follower.served = bool(live)
         await self._mirror(followers, None)
@@ -171,7 +171,7 @@ class RedisLane:
             answers: list[Any] = await questions.execute(raise_on_error=False)
         for follower, found, generation in zip(followers, answers[::2], answers[1::2], strict=True):
             wanted = [follower.keys, str(follower.position), str(follower.generation)]
-            stored = [_text(item) for item in [*found, generation]] if isinstance(found, list) else []
+            stored = [text_of(item) for item in [*found, generation]] if isinstance(found, list) else []
             if follower.served and stored != wanted:
                 raise CheckpointMoved(f"{follower.name} has been lost")
 
@@ -191,7 +191,7 @@ class RedisLane:
         """Delete what was folded of histories that are no more."""
         doomed: list[str] = []
         async for key in self._client.scan_iter(match="cc:*", count=1000):
-            epoch = _text(key).split(":", 2)[1]
+            epoch = text_of(key).split(":", 2)[1]
             if epoch.isdecimal() and int(epoch) < self._epoch:
                 doomed.append(key)
         for start in range(0, len(doomed), 1000):
@@ -205,19 +205,21 @@ class RedisLane:
         """The complete key set of a partition, or None; looks without touching."""
         prefix = partition_key(self._epoch, projection, generation, partition)
         keys = await self._client.hget(prefix + "meta", "live")
-        position = await self._client.hget(prefix + "meta", f"at:{_text(keys)}") if keys else None
-        return KeySet(prefix + _text(keys), int(position)) if keys and position else None
+        found = await self._client.hget(prefix + "meta", f"at:{text_of(keys)}") if keys else None
+        position = text_of(found)
+        return KeySet(prefix + text_of(keys), int(position)) if position.isdecimal() else None
 
     async def view_names(self, key_set: KeySet) -> set[str]:
         """The views of a key set."""
         names: Any = await self._client.hkeys(f"{key_set.prefix}:views")
-        return {_text(name) for name in names}
+        return {text_of(name) for name in names}
 
     async def view(self, key_set: KeySet, name: str) -> tuple[dict[str, str], int]:
         """The fields of a view, and the position at which it last changed."""
         found: Any = await self._client.hgetall(f"{key_set.prefix}:v:{name}")
-        fields = {_text(key): _text(value) for key, value in found.items()}
-        return fields, int(fields.pop(CHANGED_AT, 0))
+        fields = {text_of(key): text_of(value) for key, value in found.items()}
+        changed_at = fields.pop(CHANGED_AT, "")
+        return fields, int(changed_at) if changed_at.isdecimal() else 0
 
     async def _run(
         self,
@@ -243,9 +245,9 @@ class RedisLane:
             answers: list[Any] = await calls.execute()
         complaint: Exception | None = None
         for follower, (outcome, detail) in zip(followers, answers, strict=True):
-            complaint = self._understood(follower, position, _text(outcome), _text(detail)) or complaint
+            complaint = self._understood(follower, position, text_of(outcome), text_of(detail)) or complaint
         for follower, (outcome, _) in zip(followers, answers, strict=True):
-            if _text(outcome) == "complete":
+            if text_of(outcome) == "complete":
                 prefix = self._prefix(follower)
                 await self._unlink(f"{prefix}*", keep=(prefix + "meta", prefix + follower.keys + ":"))
         if complaint is not None:
@@ -288,7 +290,7 @@ class RedisLane:
     async def _unlink(self, pattern: str, keep: tuple[str, ...] = ()) -> None:
         doomed: list[str] = []
         async for key in self._client.scan_iter(match=pattern, count=1000):
-            if not keep or not _text(key).startswith(keep):
+            if not keep or not text_of(key).startswith(keep):
                 doomed.append(key)
             if len(doomed) >= 1000:
                 await self._client.unlink(*doomed)
@@ -311,7 +313,3 @@ def _operations(batch: RedisBatch) -> list[Any]:
     for view, operations in views.items():
         flat.extend((view, len(operations) // 3, *operations))
     return flat
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

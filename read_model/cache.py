@@ -115,11 +115,11 @@ class Views:
         if int(position) < at_least:
             _REQUESTS.labels(projection, "behind").inc()
             return None
-        texts = [_text(item) for item in cast(list[Any], flat)]
+        texts = [text_of(item) for item in cast(list[Any], flat)]
         found = dict(zip(texts[::2], texts[1::2], strict=True))
         found.pop(CHANGED_AT, None)
         _REQUESTS.labels(projection, "hit").inc()
-        return View(int(position), found, _moment(_text(when)))
+        return View(int(position), found, _moment(text_of(when)))
 
 
 def root_key(epoch: int, projection: str) -> str:
@@ -144,5 +144,6 @@ def _moment(text: str) -> datetime | None:
         return None  # built before anybody wrote it down, or somebody wrote something else
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def text_of(value: Any) -> str:
+    """An answer of Redis as text; what is none, garbage somebody wrote, becomes text that nothing equals."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)

@@ -10,7 +10,7 @@ from projections.batch import RedisBatch
 from projections.operate import resume
 from projections.projector import RedisProjection, on
 from projections.rebuild import open_workshop
-from read_model.cache import Views
+from read_model.cache import Views, text_of
 from runtime.servers import ValkeyServer
 from tests.projections.bench import Bench
 from tests.projections.sample import (
@@ -52,7 +52,7 @@ async def agree(bench: Bench, views: Views) -> bool:
 
 
 async def live_keys(client: Redis, partition: int) -> str:
-    return str(await client.hget(f"cc:1:sample_balance_views:g1:p{partition}:meta", "live"))
+    return text_of(await client.hget(f"cc:1:sample_balance_views:g1:p{partition}:meta", "live"))
 
 
 async def test_a_view_equals_its_sql_twin(bench: Bench, log: FakeLog) -> None:
@@ -104,10 +104,13 @@ async def test_a_view_is_rebuilt_after_a_flush_and_never_served_half_built(
             await bench.until(lambda: agree(bench, views), what="agreement")
 
 
-@pytest.mark.parametrize("damage", ["meta", "view", "lost view", "checkpoint", "field", "registry"])
+@pytest.mark.parametrize(
+    "damage", ["meta", "view", "lost view", "checkpoint", "field", "registry", "generation"]
+)
 async def test_damage_is_noticed_and_mended(bench: Bench, log: FakeLog, damage: str) -> None:
+    garbage = b"\xff\x00"
     await fill(log, 1000)
-    async with Redis.from_url(bench.redis_url, decode_responses=True) as client:
+    async with Redis.from_url(bench.redis_url) as client:
         views = Views(client, 1)
         async with bench.worker(log, [Balances, BalanceViews]):
             await bench.caught_up(log, *NAMES)
@@ -117,17 +120,19 @@ async def test_damage_is_noticed_and_mended(bench: Bench, log: FakeLog, damage: 
             of_company = f"{prefix}{keys}:v:{company(1)}"
             match damage:
                 case "meta":
-                    await client.set(prefix + "meta", "garbage")
+                    await client.set(prefix + "meta", garbage)
                 case "view":
-                    await client.set(of_company, "garbage")
+                    await client.set(of_company, garbage)
                 case "lost view":
                     await client.delete(of_company)
                 case "checkpoint":
-                    await client.hset(prefix + "meta", f"at:{keys}", "garbage")
+                    await client.hset(prefix + "meta", f"at:{keys}", garbage)
                 case "registry":
-                    await client.set(f"{prefix}{keys}:views", "garbage")
+                    await client.set(f"{prefix}{keys}:views", garbage)
+                case "generation":
+                    await client.set("cc:1:sample_balance_views:generation", garbage)
                 case "field":
-                    await client.hset(of_company, str(account(1)), "garbage")
+                    await client.hset(of_company, str(account(1)), garbage)
             if damage not in ("field", "checkpoint"):
                 assert await view(views, 1) is None
             await log.append(1, Deposited(account=account(1), amount=5))
