@@ -1,9 +1,18 @@
-"""Logs: one JSON line per entry on standard error. Line breaks in values are escaped by the encoding."""
+"""Logs: one JSON line per entry on standard error. Line breaks in values are escaped by the encoding.
+
+Of an error they say its kind, its message and its place. Never the values of variables, nor those PostgreSQL
+quotes in the details of its messages: they may be personal data, or a secret.
+"""
 
 import logging
 import sys
+import traceback
+from typing import Any
 
 import structlog
+from structlog.typing import ExcInfo
+
+from projections.failures import describe
 
 
 def configure_logs() -> None:
@@ -13,7 +22,7 @@ def configure_logs() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(_told),
             structlog.processors.JSONRenderer(),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -23,3 +32,25 @@ def configure_logs() -> None:
         stream=sys.stderr,
         format='{"level":"%(levelname)s","logger":"%(name)s","event":%(message)r}',
     )
+
+
+def _told(exc_info: ExcInfo) -> Any:
+    return _chain(exc_info[1])
+
+
+def _chain(error: BaseException | None) -> list[dict[str, Any]]:
+    """The error, what it came from, and so on."""
+    chain: list[dict[str, Any]] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        frames = traceback.extract_tb(error.__traceback__)
+        entry: dict[str, Any] = {
+            "error": describe(error),
+            "place": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+        }
+        if isinstance(error, BaseExceptionGroup):
+            entry["group"] = [_chain(each) for each in error.exceptions]
+        chain.append(entry)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return chain
