@@ -12,6 +12,7 @@ from starlette.requests import Request
 from api.auth import Caller, require
 from api.problems import Problem
 from api.services import services_of
+from read_model.home import is_home
 
 Told = dict[str, Any]
 Act = Literal["rebuild", "compare", "promote", "rollback"]
@@ -19,10 +20,6 @@ Act = Literal["rebuild", "compare", "promote", "rollback"]
 
 class Operations(Protocol):
     """Raises Problem where something cannot be."""
-
-    async def is_home(self, company_id: UUID) -> bool:
-        """Whether this is the company that runs the installation: its first."""
-        ...
 
     async def projections(self) -> list[Told]:
         """Everything that is known of every projection."""
@@ -63,6 +60,12 @@ async def admit_operator(request: Request, permission: str) -> tuple[Caller, Ope
     operations = services_of(request).operations
     if operations is None:
         raise Problem("dependency-down", headers={"Retry-After": "5"})
-    if not await operations.is_home(caller.company_id):
-        raise Problem("permission-denied", params={"permission": permission})
+    await require_home(request, caller, permission)
     return caller, operations
+
+
+async def require_home(request: Request, caller: Caller, permission: str) -> None:
+    """403 unless they work in the company that runs the installation."""
+    async with services_of(request).engine.connect() as connection:
+        if not await is_home(connection, caller.company_id):
+            raise Problem("permission-denied", params={"permission": permission})

@@ -22,6 +22,7 @@ from api.command_descriptions import problem_responses
 from api.door_routes import DoorRoute
 from api.field_errors import problem_of_validation
 from api.filters import Text, found
+from api.operations import require_home
 from api.problems import Problem
 from api.queries import Paging, Reading, paging, reads
 from api.representation import page_of, shape_of, shown, shown_page
@@ -45,7 +46,7 @@ SELECT queue, owner, started_at, seen_at, handled, retried, buried,
         seen_at > clock_timestamp() - interval '10 s'
     FROM integration.consumers ORDER BY queue, owner
 """)
-_HOME = text("SELECT integration.home() = CAST(:company AS uuid)")
+_SIGNED = text("SELECT heads, oldest_seconds FROM integration.signed_heads_waiting()")
 
 # As in `Text`, but in the path.
 Name = Annotated[str, Path(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
@@ -150,13 +151,15 @@ async def _as_company(services: Services, caller: Caller) -> AsyncIterator[Async
 
 
 class Outbox:
-    """How far the relay is, by partition, and what keeps it."""
+    """How far the relay is, by partition, and what keeps it; signed heads wait beside the partitions."""
 
     permission = LOOK
 
     async def __call__(self, request: Request) -> Response:
         """Counts over all companies."""
         rows = await _asked(request, _OUTBOX)
+        async with services_of(request).engine.connect() as connection:
+            heads, oldest_head = (await connection.execute(_SIGNED)).one()
         partitions = [
             {
                 "partition": partition,
@@ -172,8 +175,11 @@ class Outbox:
         ]
         return JsonAnswer(
             {
-                "pending": sum(each["pending"] for each in partitions),
-                "oldest_seconds": max((each["oldest_seconds"] for each in partitions), default=0.0),
+                "pending": sum(each["pending"] for each in partitions) + heads,
+                "oldest_seconds": max(
+                    round(oldest_head, 3), *(each["oldest_seconds"] for each in partitions)
+                ),
+                "signed_heads_pending": heads,
                 "partitions": partitions,
             }
         )
@@ -209,9 +215,8 @@ class Consumers:
 async def _asked(request: Request, question: Any) -> list[Any]:
     caller = await require(request, LOOK)
     require_format(request)
+    await require_home(request, caller, LOOK)
     async with services_of(request).engine.connect() as connection:
-        if not (await connection.execute(_HOME, {"company": str(caller.company_id)})).scalar_one():
-            raise Problem("permission-denied", params={"permission": LOOK})
         return list((await connection.execute(question)).all())
 
 

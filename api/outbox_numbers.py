@@ -12,9 +12,12 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 _OUTBOX = text("""
-SELECT coalesce(sum(head - position), 0)::bigint, coalesce(max(oldest_seconds), 0)::float8,
-        coalesce(sum(published), 0)::bigint, coalesce(sum(failed), 0)::bigint
-    FROM integration.outbox()
+SELECT o.pending + s.heads, greatest(o.oldest_seconds, s.oldest_seconds), o.published, o.failed
+    FROM integration.signed_heads_waiting() s,
+        (SELECT coalesce(sum(head - position), 0)::bigint AS pending,
+                coalesce(max(oldest_seconds), 0)::float8 AS oldest_seconds,
+                coalesce(sum(published), 0)::bigint AS published, coalesce(sum(failed), 0)::bigint AS failed
+            FROM integration.outbox()) o
 """)
 _LETTERS = text("SELECT queue, letters FROM integration.dead_letter_counts()")
 
@@ -42,10 +45,8 @@ class OutboxNumbers(Collector):
         if self._outbox is None:
             return
         pending, oldest, published, failed = self._outbox
-        yield GaugeMetricFamily("ccontrol_outbox_pending", "Events not told to the broker yet.", pending)
-        yield GaugeMetricFamily(
-            "ccontrol_outbox_oldest_seconds", "Age of the oldest event not told to the broker yet.", oldest
-        )
+        yield GaugeMetricFamily("ccontrol_outbox_pending", "Events and signed heads not told yet.", pending)
+        yield GaugeMetricFamily("ccontrol_outbox_oldest_seconds", "Age of the oldest of them.", oldest)
         yield CounterMetricFamily("ccontrol_relay_published", "Events told to the broker.", published)
         yield CounterMetricFamily("ccontrol_relay_failed", "Times that telling the broker failed.", failed)
         waiting = GaugeMetricFamily(

@@ -110,13 +110,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
         FROM integration.dead_letters GROUP BY queue ORDER BY queue
 $$;
 
--- The company that runs the installation: its first. Everybody can make another one, and owns it then.
-CREATE OR REPLACE FUNCTION integration.home() RETURNS uuid
+-- Signed heads of chains that were not told to the broker yet; they come from the store's outbox, not from the log.
+CREATE OR REPLACE FUNCTION integration.signed_heads_waiting()
+RETURNS TABLE (heads bigint, oldest_seconds double precision)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
-    SELECT e.company_id FROM ccontrol.partition_heads h
-        JOIN ccontrol.events e ON e.partition = h.partition AND e.position = 1
-        ORDER BY e.recorded_at, e.partition LIMIT 1
+    SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8
+        FROM ccontrol.outbox WHERE kind = 'checkpoint' AND sent_at IS NULL
 $$;
+
+-- It is read.home now, for all who ask.
+DROP FUNCTION IF EXISTS integration.home();
 
 GRANT USAGE ON SCHEMA integration TO ccontrol_app, ccontrol_projector;
 GRANT CREATE ON SCHEMA integration TO ccontrol_projector;
@@ -138,9 +141,9 @@ CREATE POLICY projector ON integration.dead_letters TO ccontrol_projector USING 
 -- As the role that may see every company's events; what they return says nothing about any.
 ALTER FUNCTION integration.outbox OWNER TO ccontrol_projector;
 ALTER FUNCTION integration.dead_letter_counts OWNER TO ccontrol_projector;
-ALTER FUNCTION integration.home OWNER TO ccontrol_projector;
+ALTER FUNCTION integration.signed_heads_waiting OWNER TO ccontrol_projector;
 REVOKE ALL ON FUNCTION integration.advance, integration.decide, integration.outbox,
-    integration.dead_letter_counts, integration.home FROM PUBLIC;
+    integration.dead_letter_counts, integration.signed_heads_waiting FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION integration.advance TO ccontrol_projector;
 GRANT EXECUTE ON FUNCTION integration.decide, integration.outbox, integration.dead_letter_counts,
-    integration.home TO ccontrol_app, ccontrol_projector;
+    integration.signed_heads_waiting TO ccontrol_app, ccontrol_projector;

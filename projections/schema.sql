@@ -170,6 +170,15 @@ BEGIN
 END;
 $$;
 
+-- The company that runs the installation: its first. Everybody can make another one, and owns it then. As the role
+-- that may see every company's events.
+CREATE OR REPLACE FUNCTION read.home() RETURNS uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT e.company_id FROM ccontrol.partition_heads h
+        JOIN ccontrol.events e ON e.partition = h.partition AND e.position = 1
+        ORDER BY e.recorded_at, e.partition LIMIT 1
+$$;
+
 -- No row here belongs to a company, so there is nothing to isolate; the application only looks.
 GRANT USAGE ON SCHEMA read TO ccontrol_app, ccontrol_projector;
 GRANT CREATE ON SCHEMA read TO ccontrol_projector;
@@ -182,6 +191,7 @@ GRANT SELECT, INSERT, UPDATE ON read.jobs TO ccontrol_projector;
 REVOKE ALL ON FUNCTION read.advance FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION read.advance TO ccontrol_projector;
 ALTER FUNCTION read.lags(interval) OWNER TO ccontrol_projector;
-REVOKE ALL ON FUNCTION read.lags(interval) FROM PUBLIC;
+ALTER FUNCTION read.home() OWNER TO ccontrol_projector;
+REVOKE ALL ON FUNCTION read.lags(interval), read.home() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION read.look(uuid, smallint, text[]) TO ccontrol_app, ccontrol_projector;
-GRANT EXECUTE ON FUNCTION read.lags(interval) TO ccontrol_app, ccontrol_projector;
+GRANT EXECUTE ON FUNCTION read.lags(interval), read.home() TO ccontrol_app, ccontrol_projector;

@@ -25,13 +25,6 @@ T = TypeVar("T")
 
 _JOBS_MEASURED = 20
 
-# The installation registers its first company before anybody can make another.
-_FIRST_COMPANY = """
-SELECT e.company_id FROM ccontrol.partition_heads h
-    JOIN ccontrol.events e ON e.partition = h.partition AND e.position = 1
-    ORDER BY e.recorded_at, e.partition LIMIT 1
-"""
-
 
 class ProjectionOperations:
     """Made by `open_operations`."""
@@ -42,17 +35,7 @@ class ProjectionOperations:
         self._url = database_url
         self._engine = engine
         self._log = log
-        self._pool = pool
         self._jobs = Jobs(pool)
-        self._home: UUID | None = None
-
-    async def is_home(self, company_id: UUID) -> bool:
-        """Whether this is the first company there was."""
-        if self._home is None:
-            async with self._pool.connection() as connection:
-                row = await (await connection.execute(_FIRST_COMPANY)).fetchone()
-            self._home = row[0] if row else None
-        return self._home == company_id
 
     async def projections(self) -> list[Told]:
         """Everything that is known of every projection."""

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, suppress
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from prometheus_client import start_http_server
 
 from projections import bookkeeping, worker
 from projections.backoff import Backoff
@@ -19,6 +18,7 @@ from projections.long_lived import collect_seldom
 from runtime.blobs import Blobs
 from runtime.logs import configure_logs
 from runtime.projection_work import open_jobs
+from runtime.scraping import tell_numbers
 from runtime.servers.process import TETHER
 from runtime.settings import Settings
 from runtime.wiring import system_clock
@@ -54,8 +54,7 @@ async def _fold(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda: task.cancel() if task else None)
-    if settings.metrics_port is not None:
-        start_http_server(settings.metrics_port, settings.host)
+    tell_numbers(settings)
     await bookkeeping.ensure(settings.database_url)
     key = load_pem_private_key(settings.checkpoints_key.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):

@@ -19,6 +19,7 @@ from projections.connections import open_pool
 from projections.long_lived import collect_seldom
 from runtime.consumers import consumers_of
 from runtime.logs import configure_logs
+from runtime.scraping import tell_numbers
 from runtime.settings import Settings
 from write_model.store.log import Log
 
@@ -29,6 +30,7 @@ _GATHER_SECONDS = 0.15
 def main(settings: Settings, *, relays: bool, consumes: bool) -> int:
     """Until SIGTERM or SIGINT."""
     configure_logs()
+    tell_numbers(settings)
     collect_seldom()
     with suppress(asyncio.CancelledError):
         uvloop.run(_serve(settings, relays, consumes))

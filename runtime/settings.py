@@ -19,7 +19,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", validation_alias="CCONTROL_HOST")
     port: int = Field(default=8000, validation_alias="CCONTROL_PORT")
     metrics_port: int | None = Field(default=None, validation_alias="CCONTROL_METRICS_PORT")
-    """Where the projector tells its own numbers; without it, nowhere. The API tells everybody's positions."""
+    """Where projector, relay, consumers and couriers tell their own numbers; without it, nowhere."""
     keys: Path | None = Field(default=None, validation_alias="CCONTROL_KEYS")
     """The folder of the secret keys; `keys` in the state folder unless said otherwise."""
     blob_url: str | None = Field(default=None, validation_alias="BLOB_URL")

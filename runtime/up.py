@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _OWN_ROLES = ("projector", "api", "relay")
 _PROJECT = Path(__file__).resolve().parents[1]
 _DEFAULT_PORT = 8000
+_METRICS_PORT = "CCONTROL_METRICS_PORT"
 _READY_WITHIN_SECONDS = 120.0
 # Before the first ready answer a process that keeps dying will not get better by waiting.
 _CRASHES_MAX_BEFORE_READY = 3
@@ -110,7 +112,8 @@ class Instance:
         for role in _OWN_ROLES:
             command = [sys.executable, "-P", "-m", "runtime.cli", "serve", role]
             command += ["--consumers"] if role == "relay" else []
-            own = OwnProcess(command, log=self._log(role), directory=_PROJECT, environment=self._environment)
+            environment = partial(self._environment, role)
+            own = OwnProcess(command, log=self._log(role), directory=_PROJECT, environment=environment)
             self._supervisor.start(role, own)
 
     def wait_until_ready(self) -> None:
@@ -176,8 +179,12 @@ class Instance:
             "CCONTROL_PORT": str(self._port),
         }
 
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, **self._own_environment(), "PYTHONUNBUFFERED": "1"}
+    def _environment(self, role: str) -> dict[str, str]:
+        found = {**os.environ, **self._own_environment(), "PYTHONUNBUFFERED": "1"}
+        # All are on one machine: the relay's numbers are one port further than the projector's.
+        if role == "relay" and found.get(_METRICS_PORT, "").isdecimal():
+            found[_METRICS_PORT] = str(int(found[_METRICS_PORT]) + 1)
+        return found
 
     def _log(self, role: str) -> Path:
         log = self._logs / f"{role}.log"

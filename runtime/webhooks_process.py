@@ -27,6 +27,7 @@ from integration.webhooks.fan_out import FanOut
 from projections.connections import open_pool
 from read_model.database import open_engine
 from runtime.logs import configure_logs
+from runtime.scraping import tell_numbers
 from runtime.settings import Settings
 from runtime.wiring import SystemIds, open_store, system_clock
 from write_model.dispatch import Dispatcher
@@ -44,6 +45,7 @@ _log = structlog.get_logger(__name__)
 def main(settings: Settings) -> int:
     """Deliver until SIGTERM or SIGINT."""
     configure_logs()
+    tell_numbers(settings)
     with suppress(asyncio.CancelledError):
         asyncio.run(_serve(settings))
     return 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -29,6 +30,7 @@ from tests.scenario import RandomIds
 from tests.store.submissions import appended, submission
 from write_model.dispatch import Dispatcher
 from write_model.store.personal_data import KeyRing
+from write_model.store.sealer import Sealer
 from write_model.store.store import Store
 
 pytestmark = pytest.mark.asyncio
@@ -204,10 +206,25 @@ async def test_only_the_company_that_runs_the_installation_sees_outbox_and_consu
     outbox = (await desk.ask("/v1/ops/outbox", "ops", home)).json()
     assert outbox["pending"] == 2
     assert outbox["oldest_seconds"] > 0
+    assert outbox["signed_heads_pending"] == 0
     numbers = (await desk.client.get("/metrics")).text
     assert "ccontrol_outbox_pending 2.0" in numbers
     assert "ccontrol_relay_published_total 0.0" in numbers
     assert (await desk.ask("/v1/ops/consumers", "ops", home)).json() == {"data": []}
+
+
+async def test_a_signed_head_that_was_not_told_is_pending_like_an_event(
+    desk: Desk, delivery_url: str, tmp_path: Any
+) -> None:
+    home = uuid4()
+    store = await Store.open(delivery_url, KeyRing.create(tmp_path / "root.key"), uuid4)
+    await appended(store, submission(home))
+    await store.close()
+    sealer = Sealer(delivery_url, Ed25519PrivateKey.generate(), lambda: datetime.now(UTC) + timedelta(days=1))
+    assert len(await sealer.seal_due()) == 1
+    outbox = (await desk.ask("/v1/ops/outbox", "ops", home)).json()
+    assert (outbox["pending"], outbox["signed_heads_pending"]) == (2, 1)
+    assert "ccontrol_outbox_pending 2.0" in (await desk.client.get("/metrics")).text
 
 
 async def test_a_letter_that_is_to_be_retried_is_dealt_with(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from runtime.servers.process import LOOPBACK, wait_until
+from runtime.servers.process import LOOPBACK, free_port, port_is_free, wait_until
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(240)]
 
@@ -29,13 +29,13 @@ Up = Callable[..., subprocess.Popen[str]]
 def up(tmp_path: Path) -> Iterator[Up]:
     """Starts the foreground process on a state folder of this test."""
     started: list[subprocess.Popen[str]] = []
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"DATABASE_URL", "REDIS_URL", "AMQP_URL"}
-    }
 
     def start(*arguments: str) -> subprocess.Popen[str]:
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in {"DATABASE_URL", "REDIS_URL", "AMQP_URL"}
+        }
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -63,7 +63,9 @@ def up(tmp_path: Path) -> Iterator[Up]:
         process.communicate(timeout=60)
 
 
-def test_a_day_of_starts_and_stops(up: Up, tmp_path: Path) -> None:
+def test_a_day_of_starts_and_stops(up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics_port = next(port for port in iter(free_port, 0) if port_is_free(port + 1))
+    monkeypatch.setenv("CCONTROL_METRICS_PORT", str(metrics_port))
     first = up()
     told = _told(first)
     assert set(told) == {"url", "login", "company_id", "database_url", "redis_url", "pids"}
@@ -73,6 +75,11 @@ def test_a_day_of_starts_and_stops(up: Up, tmp_path: Path) -> None:
     assert description.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
     assert json.loads(description.read_text())["pids"] == told["pids"]
+    # Who has no doors tells its numbers all the same.
+    assert "ccontrol_projection_batch_duration" in _numbers(metrics_port)
+    assert wait_until(
+        lambda: "ccontrol_webhook_attempt_duration" in _numbers(metrics_port + 1), timeout_seconds=30
+    )
 
     # A second supervisor on the same folder is refused, and says who is there.
     second = up()
@@ -144,6 +151,17 @@ def _is_again_up(description: Path, old_pid: int) -> bool:
         return _status(now["url"], "/readyz") == 200
     except OSError:
         return False
+
+
+def _numbers(port: int) -> str:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    except OSError:
+        return ""
+    finally:
+        connection.close()
 
 
 def _status(url: str, path: str) -> int:
