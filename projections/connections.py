@@ -1,11 +1,13 @@
 """Connections to PostgreSQL as the projector, and what counts as a passing failure of one."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import psycopg
 import redis.exceptions
 from psycopg import AsyncConnection
+from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -13,7 +15,9 @@ from projections.arrays import ADAPTERS
 
 ROLE = "ccontrol_projector"
 
-Connection = AsyncConnection[TupleRow]
+T = TypeVar("T")
+# Longer than any statement of a projector's takes, but those of a rebuild, which are waited for.
+SILENCE_SECONDS_MAX = 30.0
 
 
 class _Adapted:
@@ -32,6 +36,36 @@ _OPTIONS = (
     f"-c role={ROLE} -c synchronous_commit=off -c jit=off -c timezone=UTC "
     "-c idle_in_transaction_session_timeout=15s"
 )
+# A peer that vanished without a word (a pulled cable, a dropped firewall state) is noticed by the system.
+_VANISHED: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+
+class Connection(AsyncConnection[TupleRow]):
+    """Given up when the server takes what it is sent, and is silent for longer than the patience.
+
+    None is for ever: building an index takes as long as it takes.
+    """
+
+    patience_seconds: float | None = None
+
+    async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """See the driver."""
+        if timeout is not None or self.patience_seconds is None:
+            return await super().wait(gen, interval, timeout)
+        try:
+            return await super().wait(gen, interval, self.patience_seconds)
+        except psycopg.errors._WaitTimeout:
+            # Its answer, should it come, would be taken for that of the next statement.
+            self.pgconn.finish()
+            raise psycopg.OperationalError(
+                f"no answer from the database in {self.patience_seconds:g} s"
+            ) from None
+
 
 _TRANSIENT = (
     psycopg.OperationalError,
@@ -80,25 +114,54 @@ def plain_url(database_url: str) -> str:
     return scheme.partition("+")[0] + separator + rest
 
 
-def _arguments(name: str) -> dict[str, Any]:
+def _arguments(name: str, patience_seconds: float | None) -> dict[str, Any]:
+    options = _OPTIONS
+    if patience_seconds is not None:
+        # So that nothing goes on, with its locks, for somebody who has given up.
+        options += f" -c statement_timeout={int(patience_seconds * 900)}"
     return {
-        "options": _OPTIONS,
+        "options": options,
+        **_VANISHED,
         "application_name": f"ccontrol-{name}",
         "connect_timeout": 5,
         "context": _ADAPTED,
     }
 
 
-async def connect(database_url: str, *, name: str = "projections") -> Connection:
-    """One connection in autocommit; transactions are opened where they are meant."""
-    return await AsyncConnection.connect(plain_url(database_url), autocommit=True, **_arguments(name))
+def _patience(patient: bool) -> float | None:
+    return None if patient else SILENCE_SECONDS_MAX
 
 
-def open_pool(database_url: str, *, size: int, name: str = "projections") -> AsyncConnectionPool[Connection]:
+def _configured(patience_seconds: float | None) -> Callable[[Connection], Awaitable[None]]:
+    async def configure(connection: Connection) -> None:
+        connection.patience_seconds = patience_seconds
+
+    return configure
+
+
+async def connect(database_url: str, *, name: str = "projections", patient: bool = False) -> Connection:
+    """One connection in autocommit; transactions are opened where they are meant.
+
+    A `patient` one waits for as long as a statement takes.
+    """
+    patience = _patience(patient)
+    connection: Connection = await Connection.connect(
+        plain_url(database_url), autocommit=True, **_arguments(name, patience)
+    )
+    connection.patience_seconds = patience
+    return connection
+
+
+def open_pool(
+    database_url: str, *, size: int, name: str = "projections", patient: bool = False
+) -> AsyncConnectionPool[Connection]:
     """A pool of such connections, to be entered with `async with`."""
+    patience = _patience(patient)
     return AsyncConnectionPool(
         plain_url(database_url),
-        kwargs={"autocommit": True, **_arguments(name)},
+        connection_class=Connection,
+        configure=_configured(patience),
+        kwargs={"autocommit": True, **_arguments(name, patience)},
         min_size=1,
         max_size=size,
         timeout=10,

@@ -164,7 +164,7 @@ async def _fold(crew: Crew, share: Share, pipe: Pipe) -> None:
     try:
         async with (
             crew.open_log() as log,
-            open_pool(crew.database_url, size=_SIDE_BY_SIDE, name="rebuild-helper") as pool,
+            open_pool(crew.database_url, size=_SIDE_BY_SIDE, name="rebuild-helper", patient=True) as pool,
         ):
             lanes: dict[str, Any] = {"sql": SqlLane(pool), "redis": RedisLane(client, pool, log.epoch)}
             lane: Lane = lanes[share.projection.lane]

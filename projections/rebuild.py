@@ -192,7 +192,7 @@ class Workshop:
 
     async def forget_kept(self) -> None:
         """Drop the generations that have been kept for longer than anybody goes back."""
-        async with await connect(self._database_url, name="rebuild") as connection:
+        async with await connect(self._database_url, name="rebuild", patient=True) as connection:
             cursor = await connection.execute(
                 "SELECT DISTINCT k.projection FROM read.generations k "
                 "JOIN read.generations g USING (projection) WHERE k.status = 'kept' AND g.status = 'live' "
@@ -329,7 +329,7 @@ class Workshop:
             return await compare_views(
                 self._redis_lane, live.generation, build, jobs=jobs, sample_rows=sample_rows
             )
-        async with await connect(self._database_url, name="comparison") as snapshot:
+        async with await connect(self._database_url, name="comparison", patient=True) as snapshot:
             await snapshot.set_read_only(True)
             async with snapshot.transaction():
                 await snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -424,7 +424,7 @@ class Workshop:
     @asynccontextmanager
     async def _locked(self, name: str) -> AsyncIterator[Connection]:
         """A connection that holds the advisory lock of the projection; with the connection it goes."""
-        async with await connect(self._database_url, name="rebuild") as connection:
+        async with await connect(self._database_url, name="rebuild", patient=True) as connection:
             cursor = await connection.execute(
                 "SELECT pg_try_advisory_lock(%s, hashtext(%s))", (REBUILD_LOCK, name)
             )
@@ -447,7 +447,7 @@ async def open_workshop(
     """A workshop with connections of its own. With a picklable `open_log`, jobs are processes."""
     client: Redis = Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
     try:
-        async with open_pool(database_url, size=connections, name="rebuild") as pool:
+        async with open_pool(database_url, size=connections, name="rebuild", patient=True) as pool:
             crew = Crew(open_log, database_url, redis_url) if open_log is not None else None
             yield Workshop(database_url, pool, client, log, Catalogue(projections), crew)
     finally:

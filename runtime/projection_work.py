@@ -34,7 +34,7 @@ class Bench:
 
     async def register(self) -> None:
         """Let every projection be known, also where no projector has run yet."""
-        async with await connect(self.database_url, name="register") as connection:
+        async with await connect(self.database_url, name="register", patient=True) as connection:
             await self.workshop.catalogue.register(connection, await self.log.heads())
 
     async def events(self) -> int:
