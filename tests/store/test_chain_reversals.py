@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.store.submissions import DAY, appended, companies_of_partition, entry, submission
 from write_model.ledger.events import JournalEntryReversed
 from write_model.message import Event, stream_id_of
 from write_model.settlement.events import InstalmentSettled, SettledAmounts, SettlementReversed
 from write_model.store.chain import verify
+from write_model.store.sealer import Sealer
 from write_model.store.store import Store
 from write_model.values.identifiers import (
     BankAccountId,
@@ -85,17 +88,21 @@ HISTORIES: dict[str, tuple[Sequence[tuple[UUID, Event]], list[tuple[str, int]]]]
 }
 
 
+async def record(store: Store, company: UUID, facts: Sequence[tuple[UUID, Event]]) -> None:
+    """These facts behind those that are recorded already."""
+    for key, fact in facts:
+        kind = "settlement.receivable" if key == TITLE else "ledger.journal_entry"
+        stream = stream_id_of(company, kind, key)
+        version = (await store.versions(company, [stream]))[stream]
+        await appended(store, submission(company, stream, version, fact))
+
+
 async def test_reversals_point_at_what_was_there(store: Store, database_url: str) -> None:
     """Each history is a company's, all of one partition."""
     companies = companies_of_partition(store, 2, len(HISTORIES))
     wanted, position = [], 0
     for company, (facts, wrong) in zip(companies, HISTORIES.values(), strict=True):
-        versions: dict[UUID, int] = {}
-        for key, fact in facts:
-            kind = "settlement.receivable" if key == TITLE else "ledger.journal_entry"
-            stream = stream_id_of(company, kind, key)
-            await appended(store, submission(company, stream, versions.get(stream, 0), fact))
-            versions[stream] = versions.get(stream, 0) + 1
+        await record(store, company, facts)
         wanted += [(kind, company, position + number) for kind, number in wrong]
         position += len(facts)
     violations = verify(database_url).violations
@@ -104,3 +111,20 @@ async def test_reversals_point_at_what_was_there(store: Store, database_url: str
     assert [(v.kind, v.position) for v in alone] == [
         (kind, at) for kind, of, at in wanted if of == companies[3]
     ]
+
+
+async def test_what_is_undone_may_lie_before_what_was_signed_last(store: Store, database_url: str) -> None:
+    """Verified on from a signed head, wherever in a history that was signed."""
+    sealer = Sealer(database_url, Ed25519PrivateKey.generate(), lambda: datetime.now(UTC))
+    cases = [(*history, cut) for history in HISTORIES.values() for cut in range(1, len(history[0]) + 1)]
+    companies = companies_of_partition(store, 2, len(cases))
+    position = 0
+    for company, (facts, wrong, cut) in zip(companies, cases, strict=True):
+        await record(store, company, facts[:cut])
+        await sealer.seal(company)
+        await record(store, company, facts[cut:])
+        found = verify(database_url, company=company, since_last=True)
+        wanted = [(kind, position + number) for kind, number in wrong if number > cut]
+        assert [(v.kind, v.position) for v in found.violations] == wanted
+        assert found.skipped == cut
+        position += len(facts)
