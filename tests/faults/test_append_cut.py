@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.faults.proxy import CUTS, Fault, Proxy
-from tests.store.submissions import again, appended, claimed, context, decided, submission
+from tests.store.submissions import again, appended, claimed, context, decided, party, submission
+from write_model.parties.events import PartyRegistered
 from write_model.store import committer, connections
 from write_model.store.append import (
     Appended,
@@ -341,3 +342,17 @@ async def test_a_refusal_whose_note_was_cut_off_is_noted_once(
 ) -> None:
     wire.next("record_refusal", Fault.AFTER)
     await store.record_refusal(context(company), topic="a.b", target=None, code="no", params={})
+
+
+@pytest.mark.parametrize("cut", CUTS)
+async def test_an_erasure_whose_answer_was_cut_off_is_an_erasure(
+    store: Store, wire: Proxy, company: UUID, cut: Fault
+) -> None:
+    subject, stream = uuid4(), uuid4()
+    await appended(store, submission(company, stream, 0, party(subject)))
+    wire.next("destroy_subject_key", cut)
+    await store.destroy_subject_key(company, subject)
+    await wire.has_struck(cut)
+    ((recorded,),) = (await store.read_streams(company, [stream])).values()
+    assert isinstance(recorded.event, PartyRegistered)
+    assert recorded.event.name.text is None

@@ -213,14 +213,13 @@ class Store:
         ((position,),) = await self._reader.rows(_HEAD, (partition,))
         return int(position)
 
-    async def destroy_subject_key(self, company_id: UUID, subject: UUID) -> bool:
-        """Erase a person: what is stored about them can never be read again. False if there was no key.
+    async def destroy_subject_key(self, company_id: UUID, subject: UUID) -> None:
+        """Erase a person: once this returns, what is stored about them can never be read again.
 
+        Not whether there was a key: after a lost reply it is asked again, and the first try destroyed it.
         Whoever asks for it also appends the event that says so.
         """
-        partition = self.partition_of(company_id)
-        ((found,),) = await self._reader.rows(_DESTROY_KEY, (partition, company_id, subject))
-        return bool(found)
+        await self._reader.rows(_DESTROY_KEY, (self.partition_of(company_id), company_id, subject))
 
     async def _keep(self, snapshot: tuple[object, ...]) -> None:
         with suppress(StoreError):
