@@ -1,8 +1,11 @@
 """Appending: what is recorded, what is answered instead, and that nothing else happens."""
 
+import copy
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from tests.store.submissions import (
@@ -20,13 +23,17 @@ from tests.store.submissions import (
 from write_model.ledger.events import JournalEntryPosted
 from write_model.message import EVENTS, UNREAD
 from write_model.parties.events import PartyRegistered
+from write_model.store import connections
 from write_model.store.append import AppendRefused, Conflicted, KeysTaken, Submission
+from write_model.store.batch import APPEND, Batch, prepared
 from write_model.store.log import Log
 from write_model.store.store import Store
 from write_model.store.topics import UnknownTopic
 
 pytestmark = pytest.mark.asyncio
 COMPANY = UUID("00000000-0000-4000-8000-000000000001")
+# Before it stand the partition and the companies, which belong to no row.
+_FIRST_COLUMN = 2
 
 
 async def test_what_was_appended_is_read_back(store: Store) -> None:
@@ -209,3 +216,22 @@ async def test_an_event_of_a_newer_program_stops_those_who_would_not_have_read_i
     monkeypatch.delitem(EVENTS, "claims.claimed")
     with pytest.raises(UnknownTopic):
         await log.page(3, 0, 10, {JournalEntryPosted})
+
+
+async def test_columns_of_different_lengths_are_refused(store: Store, database_url: str) -> None:
+    """A shorter one would be read as nulls: a reason lost, an actor on nobody's behalf, and no error."""
+    one = submission(COMPANY)
+    attempt = Batch(store.partition_of(COMPANY), [prepared(one, ("{}",))])
+    whole: list[Any] = attempt.parameters()
+    async with await connections.connect(database_url, connections.APP) as connection:
+        for index in range(_FIRST_COLUMN, len(whole)):
+            for length in (0, 2):
+                ragged = copy.deepcopy(whole)
+                column = ragged[index]
+                del column[length:]
+                column.extend(column[:1] * (length - len(column)))
+                with pytest.raises(psycopg.errors.InvalidParameterValue):
+                    await connection.execute(APPEND, ragged, binary=True)
+        assert await store.head(store.partition_of(COMPANY)) == 0
+        await connection.execute(APPEND, whole, binary=True)
+    assert await store.head(store.partition_of(COMPANY)) == 1

@@ -42,6 +42,20 @@ DECLARE
     v_previous_hashes bytea[];
     v_hashes bytea[];
 BEGIN
+    -- What a column lacks would be read as null, and nobody would notice.
+    IF (cardinality(c_company) = ALL (ARRAY[
+            cardinality(c_actor_kind), cardinality(c_actor), cardinality(c_on_behalf_of), cardinality(c_key),
+            cardinality(c_body_hash), cardinality(c_command), cardinality(c_correlation),
+            cardinality(c_causation), cardinality(c_topic), cardinality(c_channel), cardinality(c_reason),
+            cardinality(c_effective_date), cardinality(c_answer), cardinality(c_first), cardinality(c_last)])
+        AND cardinality(e_command) = ALL (ARRAY[
+            cardinality(e_expectation), cardinality(e_version), cardinality(e_topic),
+            cardinality(e_schema_version), cardinality(e_id), cardinality(e_data)])
+        AND cardinality(x_stream) = cardinality(x_version)) IS NOT TRUE THEN
+        RAISE EXCEPTION 'the columns of an append differ in length'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
     -- 1. The lock, held to the commit.
     SELECT h.position, h.recorded_at INTO head, v_head_at
         FROM ccontrol.partition_heads h WHERE h.partition = p_partition FOR UPDATE;
