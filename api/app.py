@@ -16,6 +16,7 @@ from api.command_doors import command_router
 from api.commands import load_commands
 from api.door import Door
 from api.door_routes import DoorRoute
+from api.event_stream import Pace, Streams
 from api.failures import add_failure_handlers
 from api.limits import Attempts
 from api.live import Live
@@ -31,12 +32,14 @@ from api.switchboard import Switchboard, through_route
 from api.tokens import AccessTokens
 from api.webhook_numbers import WebhookNumbers
 
+_PACE = Pace()
+
 
 class UnknownProjection(LookupError):
     """A route reads a projection that nobody keeps: it could never be fresh."""
 
 
-def create_app(services: Services) -> FastAPI:
+def create_app(services: Services, *, pace: Pace = _PACE) -> FastAPI:
     """The application, ready to serve."""
     load_commands()
     app = FastAPI(
@@ -61,6 +64,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.directory = Directory(services.engine)
     app.state.visitors = Visitors()
     app.state.passwords = PasswordChecker()
+    app.state.streams = Streams(pace)
     app.state.sign_ins = Attempts(services.redis, name="sign-in")
     app.state.live = (
         None

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 EVENT_STREAM = "text/event-stream"
-HEARTBEAT_SECONDS = 15.0
-# A client that takes nothing for so long is let go; what it missed it gets when it comes back.
-_PATIENCE_SECONDS = 30.0
+
+log = logging.getLogger("api")
 
 BEAT = b": \n\n"
 """A comment: it says that both ends are still there, to clients and to whatever is in between."""
@@ -24,10 +26,37 @@ def message(event: str, data: Mapping[str, Any], event_id: str | None = None) ->
     return f"{head}event: {event}\ndata: {said}\n\n".encode()
 
 
-class EventStream(Response):
-    """Sends what a generator yields until it ends, the client leaves, or the client stops taking."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long is waited with a stream. Seconds."""
 
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+    heartbeat_seconds: float = 15.0
+    patience_seconds: float = 30.0
+    """A client that takes nothing for so long is let go; what it missed it gets when it comes back."""
+    farewell_seconds: float = 1.0
+    """For the end of the answer, when the process is about to end."""
+
+
+class Streams:
+    """Those that are open in one process. They have no end of their own: the process ends them."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self.closing = asyncio.Event()
+
+    def answer(self, events: AsyncGenerator[bytes, None]) -> "EventStream":
+        """The answer that tells these."""
+        return EventStream(events, self)
+
+    def close(self) -> None:
+        """Let everybody go, also whoever comes now."""
+        self.closing.set()
+
+
+class EventStream(Response):
+    """Sends what a generator yields until it ends, the client leaves or stops taking, or the process ends."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None], streams: Streams) -> None:
         super().__init__(
             None,
             200,
@@ -37,6 +66,7 @@ class EventStream(Response):
         )
         del self.headers["content-length"]
         self._events = events
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One stream, from its first byte to its end."""
@@ -44,21 +74,37 @@ class EventStream(Response):
         await send(start)
         sending = asyncio.create_task(self._send(send))
         leaving = asyncio.create_task(_left(receive))
+        closing = asyncio.create_task(self._streams.closing.wait())
+        tasks = {sending, leaving, closing}
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            is_left = leaving.done()
         finally:
-            sending.cancel()
-            leaving.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._events.aclose()
-        if not sending.cancelled() and (error := sending.exception()):
+        if sending.cancelled():
+            if not is_left:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._streams.pace.farewell_seconds):
+                        await send(_END)
+        elif error := sending.exception():
             raise error
 
     async def _send(self, send: Send) -> None:
         async for chunk in self._events:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            try:
+                async with asyncio.timeout(self._streams.pace.patience_seconds):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except TimeoutError:
+                # Not ended: the server closes a connection whose answer lacks its end.
+                log.info("a stream is let go: its client takes nothing")
+                return
+        await send(_END)
+
+
+_END = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
 async def _left(receive: Receive) -> None:

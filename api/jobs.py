@@ -14,7 +14,7 @@ from api.accepts import require_format
 from api.answers import JsonAnswer
 from api.command_descriptions import problem_responses
 from api.door_routes import DoorRoute
-from api.event_stream import BEAT, EVENT_STREAM, HEARTBEAT_SECONDS, EventStream, message
+from api.event_stream import BEAT, EVENT_STREAM, Streams, message
 from api.operations import Operations, Told, admit_operator
 from api.ops_projections import LOOK, OPERATE
 from api.problems import Problem
@@ -72,19 +72,22 @@ class JobStream:
         _, operations = await admit_operator(request, LOOK)
         require_format(request, (EVENT_STREAM,))
         job_id = _job_id(request)
-        return EventStream(_progress(request, operations, job_id, _found(await operations.job(job_id))))
+        job = _found(await operations.job(job_id))
+        streams: Streams = request.app.state.streams
+        return streams.answer(_progress(request, operations, job_id, job))
 
 
 async def _progress(
     request: Request, operations: Operations, job_id: UUID, job: Told
 ) -> AsyncGenerator[bytes, None]:
     told: Told | None = None
+    heartbeat_seconds = request.app.state.streams.pace.heartbeat_seconds
     said = monotonic()
     while True:
         if job != told:
             yield message(job["state"] if job["state"] in _OVER else "progress", job)
             told, said = job, monotonic()
-        elif monotonic() - said >= HEARTBEAT_SECONDS:
+        elif monotonic() - said >= heartbeat_seconds:
             yield BEAT
             said = monotonic()
         if job["state"] in _OVER:

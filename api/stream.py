@@ -27,7 +27,7 @@ from api.accepts import require_format
 from api.auth import Caller, require
 from api.command_descriptions import problem_responses
 from api.door_routes import DoorRoute
-from api.event_stream import BEAT, EVENT_STREAM, HEARTBEAT_SECONDS, EventStream, message
+from api.event_stream import BEAT, EVENT_STREAM, Streams, message
 from api.live import Live, Told
 from api.permissions import EVERYONE
 from api.problems import Problem
@@ -66,7 +66,8 @@ class Stream:
             raise Problem("rate-limited", headers={"Retry-After": "30"})
         partition, epoch = services.store.partition_of(caller.company_id), services.store.epoch
         after = await _resume_position(request, partition, services)
-        return EventStream(
+        streams: Streams = request.app.state.streams
+        return streams.answer(
             self._counted(caller, _tell(request, live, caller, (epoch, partition), after, topics))
         )
 
@@ -95,6 +96,7 @@ async def _tell(
 ) -> AsyncGenerator[bytes, None]:
     """What the caller may know, for as long as they may; `place` is epoch and partition."""
     epoch, partition = place
+    heartbeat_seconds = request.app.state.streams.pace.heartbeat_seconds
     said = asked = monotonic()
     async with live.joined(caller.company_id, partition) as ear:
         if ear.epoch != epoch:
@@ -112,7 +114,7 @@ async def _tell(
                 if told is not None and _wanted(told, topics) and _may_know(caller, told):
                     yield _message(told, f"{epoch}-{partition}-{told.position}")
                     said = monotonic()
-                elif monotonic() - said >= HEARTBEAT_SECONDS - _TICK_SECONDS:
+                elif monotonic() - said >= heartbeat_seconds - _TICK_SECONDS:
                     yield BEAT
                     said = monotonic()
 

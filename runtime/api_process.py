@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -32,6 +33,8 @@ from runtime.projection_work import open_log
 from runtime.settings import Settings
 from runtime.wiring import SystemIds, open_store, system_clock
 from write_model.store.changes import Changes
+
+_SILENCE_SECONDS = 30.0
 
 # A task that nobody holds may vanish before it is done.
 _closing: set[asyncio.Task[None]] = set()
@@ -110,8 +113,6 @@ async def _serve(settings: Settings) -> None:
         app = create_app(services)
         config = uvicorn.Config(
             app,
-            host=settings.host,
-            port=settings.port,
             lifespan="off",
             server_header=False,
             date_header=False,
@@ -121,16 +122,35 @@ async def _serve(settings: Settings) -> None:
             timeout_graceful_shutdown=10,
         )
         server = uvicorn.Server(config)
+        listening = listening_socket(settings.host, settings.port)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, _stop, server, app)
         # Not server.serve(): it raises the signal again after the graceful stop, past our clean-up.
-        await server._serve()
+        await server._serve([listening])
+
+
+def listening_socket(host: str, port: int, *, silence_seconds: float = _SILENCE_SECONDS) -> socket.socket:
+    """Where clients come in. Whoever is let in gets its options.
+
+    A client that vanished without a word, or takes nothing of what is sent, would keep its connection, and
+    whatever waits in it, for a quarter of an hour.
+    """
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(1, int(silence_seconds / 2)))
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, int(silence_seconds / 6)))
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(silence_seconds * 1000))
+    found.bind((host, port))
+    return found
 
 
 def _stop(server: uvicorn.Server, app: FastAPI) -> None:
     server.should_exit = True
     # Streams have no end of their own, and the server waits for every answer to end.
+    app.state.streams.close()
     _closing.add(asyncio.create_task(app.state.live.close()))
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.app import create_app
+from api.event_stream import Pace
 from api.passwords import hash_password
 from api.services import Services
 from integration.bookkeeping import ensure
@@ -36,6 +37,7 @@ from write_model.store.personal_data import KeyRing
 from write_model.store.store import Store
 from write_model.values.identifiers import uuid7
 
+_PACE = Pace()
 _READY_SECONDS = 20.0
 
 
@@ -151,7 +153,7 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(database_url: str, redis_url: str) -> AsyncIterator[House]:
+async def open_house(database_url: str, redis_url: str, *, pace: Pace = _PACE) -> AsyncIterator[House]:
     """Everything started."""
     keyring = KeyRing({1: os.urandom(32)})
     await ensure(database_url)
@@ -178,7 +180,7 @@ async def open_house(database_url: str, redis_url: str) -> AsyncIterator[House]:
     changes = Changes(database_url)
     async with open_operations(database_url, engine, log) as operations:
         services = replace(services, operations=operations, changes=changes, concerns=concerns())
-        app = create_app(services)
+        app = create_app(services, pace=pace)
         async with (
             following_epoch(database_url, store, services.dispatcher, views, freshness),
             _lived_in(app, services, Projector(database_url, redis_url, keyring)) as house,

@@ -1,14 +1,19 @@
 """What a newcomer does first, against the real thing: sell, be paid, look, and ask where it comes from."""
 
 import json
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import psycopg
 import pytest
 from psycopg import sql
 
+from runtime.servers.process import wait_until
 from tests.journey.conftest import House
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(300)]
@@ -148,3 +153,37 @@ def _force(connection: psycopg.Connection[Any], partition: int, position: int, d
         connection.execute(
             sql.SQL("ALTER TABLE ccontrol.events ENABLE ALWAYS TRIGGER {}").format(sql.Identifier(name))
         )
+
+
+def test_an_api_that_ends_lets_its_streams_go_at_once(house: House) -> None:
+    """One of changes and one of a job that nobody does, neither of which has an end of its own."""
+    pids = {
+        role["role"]: role["pid"]
+        for role in json.loads(house.ccontrol("ps", "-o", "json").stdout)["data"]["roles"]
+    }
+    os.kill(pids["projector"], signal.SIGSTOP)
+    try:
+        asked = house.ccontrol("projections", "rebuild", "webhooks_endpoints", "--detach", "-o", "json")
+        (job,) = json.loads(asked.stdout)["data"]["jobs"]
+        with (
+            house.client.stream("GET", "/v1/stream") as changes,
+            house.client.stream("GET", f"/v1/jobs/{job['id']}/stream") as progress,
+        ):
+            lines = [answer.iter_lines() for answer in (changes, progress)]
+            assert [next(each)[:3] for each in lines] == ["id:", "eve"]
+            os.kill(pids["api"], signal.SIGTERM)
+            for each in lines:
+                # A cut would raise: these are whole answers.
+                list(each)
+        assert wait_until(lambda: not Path(f"/proc/{pids['api']}").exists(), timeout_seconds=60)
+    finally:
+        os.kill(pids["projector"], signal.SIGCONT)
+    assert "graceful shutdown exceeded" not in (house.state / "logs" / "api.log").read_text()
+    assert wait_until(lambda: is_ready(house), timeout_seconds=60)
+
+
+def is_ready(house: House) -> bool:
+    try:
+        return bool(house.client.get("/readyz").json()["status"] == "ok")
+    except httpx2.TransportError:
+        return False
