@@ -11,6 +11,17 @@ from dataclasses import dataclass
 from projections.connections import Connection
 from projections.lane import Fence
 
+_ARRIVE = "SELECT pg_advisory_lock(hashtextextended(%s, %s))"
+# Two at once may both find the same worker gone; the second then deletes and frees nothing.
+_BURY = """
+WITH gone AS (
+    DELETE FROM read.workers WHERE lane = %(lane)s AND owner <> %(owner)s
+        AND pg_try_advisory_xact_lock(hashtextextended(lane || ' ' || owner, %(seed)s)) RETURNING owner)
+UPDATE read.leases l SET owner = NULL, expires_at = '-infinity'
+    FROM gone WHERE l.lane = %(lane)s AND l.owner = gone.owner
+"""
+# Any constant: it keeps these locks apart from others.
+_PRESENCE = 0x1EA5E
 _BEAT = """
 INSERT INTO read.workers (owner, lane) VALUES (%s, %s)
     ON CONFLICT (owner, lane) DO UPDATE SET seen_at = clock_timestamp()
@@ -54,8 +65,13 @@ class Leases:
             (list(partitions), self.lane),
         )
 
+    async def arrive(self, connection: Connection) -> None:
+        """Be known to live for as long as this connection does. Once, before the first beat."""
+        await connection.execute(_ARRIVE, (f"{self.lane} {self.owner}", _PRESENCE))
+
     async def beat(self, connection: Connection) -> tuple[list[Fence], int]:
         """Say that we live, and renew. Returns what we hold, and by how many that is more than our share."""
+        await connection.execute(_BURY, {"lane": self.lane, "owner": self.owner, "seed": _PRESENCE})
         await connection.execute(_BEAT, (self.owner, self.lane))
         alive = [
             row[0] for row in await (await connection.execute(_ALIVE, (self.lane, self.seconds))).fetchall()

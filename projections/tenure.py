@@ -24,6 +24,7 @@ async def keep(database_url: str, leases: Leases, partitions: Sequence[int], wor
     """
     tasks: _Tasks = {}
     async with await connect(database_url, name="leases") as connection:
+        await leases.arrive(connection)
         await leases.prepare(connection, partitions)
         try:
             while True:
