@@ -12,8 +12,8 @@ from uuid import UUID, uuid4, uuid5
 from sqlalchemy import BigInteger, Column, Integer, Text
 
 from projections import building
-from projections.batch import Batch
-from projections.projector import SqlProjection, on
+from projections.batch import Batch, RedisBatch
+from projections.projector import RedisProjection, SqlProjection, on
 from projections.rebuild import open_workshop
 from projections.worker import run
 from read_model.database import read_table
@@ -44,6 +44,19 @@ class Prices(SqlProjection):
         batch.add(
             PRICES, key={"stream": str(fact.product_id)}, add={"times": 1, "positions": recorded.position}
         )
+
+
+class PriceViews(RedisProjection):
+    """The same in Redis: how often, and at the sum of which positions."""
+
+    name = "test_price_views"
+    version = 1
+
+    @on(PriceRevised)
+    def revised(self, batch: RedisBatch, recorded: Recorded, fact: PriceRevised) -> None:
+        view, product = str(recorded.company_id), str(fact.product_id)
+        batch.increment(view, f"{product} times", 1)
+        batch.increment(view, f"{product} positions", recorded.position)
 
 
 @asynccontextmanager
@@ -103,7 +116,7 @@ async def main(what: str, database_url: str, redis_url: str, root: Path) -> None
             database_url,
             redis_url,
             lambda: open_log(database_url, root),
-            projections=[Prices],
+            projections=[Prices, PriceViews],
             owner=f"w{os.getpid()}",
             lease_seconds=1.0,
         )

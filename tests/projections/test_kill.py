@@ -1,22 +1,35 @@
-"""Processes killed with signal 9 while they fold the real log: nothing is lost, nothing counts twice."""
+"""Processes killed with signal 9 while they fold the real log: nothing is lost, nothing counts twice.
+
+A few kills by default. `CCONTROL_PROJECTOR_KILLS=100 ./test -s tests/projections/test_kill.py` makes that
+many.
+"""
 
 import asyncio
+import os
 import random
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
 from projections.rebuild import open_workshop
+from read_model.cache import Views
 from tests.projections.bench import Bench
 from tests.projections.prices import Prices, Shop, open_log
 from write_model.store.personal_data import KeyRing
 from write_model.store.store import Store
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
+KILLS = int(os.environ.get("CCONTROL_PROJECTOR_KILLS", "8"))
+WORKERS = 2
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240 + 15 * KILLS)]
 
 _ROOT = Path(__file__).parents[2]
 
@@ -41,37 +54,105 @@ async def process(what: str, bench: Bench, tmp_path: Path) -> asyncio.subprocess
     )
 
 
-async def totals(bench: Bench) -> tuple[int, int]:
-    ((times, positions),) = await bench.rows(
-        "SELECT coalesce(sum(times), 0), coalesce(sum(positions), 0) FROM read.test_prices"
-    )
-    return int(times), int(positions)
+async def folded(bench: Bench) -> int:
+    """How many events both lanes together have behind them."""
+    ((events,),) = await bench.rows("SELECT coalesce(sum(position), 0)::bigint FROM read.checkpoints")
+    return int(events)
 
 
-async def true_totals(bench: Bench) -> tuple[int, int]:
-    ((times, positions),) = await bench.rows(
-        "SELECT count(*), sum(position) FROM ccontrol.events WHERE topic = 'catalog.price_revised'"
+async def further(bench: Bench, before: int) -> bool:
+    return await folded(bench) > before
+
+
+Counted = dict[str, tuple[int, int]]
+"""By product: how often its price was revised, and the sum of the positions at which it was."""
+
+
+async def in_truth(bench: Bench) -> Counted:
+    return await counted(
+        bench,
+        "SELECT stream_id, count(*), sum(position) FROM ccontrol.events "
+        "WHERE topic = 'catalog.price_revised' GROUP BY stream_id",
     )
-    return int(times), int(positions)
+
+
+async def in_sql(bench: Bench) -> Counted:
+    return await counted(bench, "SELECT stream, times, positions FROM read.test_prices")
+
+
+async def counted(bench: Bench, query: str) -> Counted:
+    return {str(stream): (int(times), int(at)) for stream, times, at in await bench.rows(query)}
+
+
+async def in_redis(bench: Bench, epoch: int, companies: Collection[UUID]) -> Counted:
+    found: Counted = {}
+    homes = await bench.rows("SELECT DISTINCT company_id, partition FROM ccontrol.events")
+    async with Redis.from_url(bench.redis_url) as client:
+        views = Views(client, epoch, patience_seconds=5)
+        for company_id, partition in homes:
+            view = await views.read("test_price_views", partition, str(company_id))
+            assert view is not None, "a view is missing, or not whole"
+            for field, text in view.fields.items():
+                product, _, what = field.partition(" ")
+                times, positions = found.get(product, (0, 0))
+                found[product] = (int(text), positions) if what == "times" else (times, int(text))
+    assert len(homes) == len(companies)
+    return found
+
+
+def differences(found: Counted, truth: Counted) -> tuple[int, int]:
+    """How many events were skipped, and how many counted twice."""
+    surplus = [found.get(key, (0, 0))[0] - truth.get(key, (0, 0))[0] for key in found.keys() | truth.keys()]
+    return -sum(by for by in surplus if by < 0), sum(by for by in surplus if by > 0)
+
+
+@asynccontextmanager
+async def in_business(shops: Sequence[Shop], dice: random.Random) -> AsyncIterator[None]:
+    """Prices are revised all the time, until the end."""
+    closing = asyncio.Event()
+
+    async def trade(shop: Shop) -> None:
+        while not closing.is_set():
+            await shop.revise(dice.randrange(1, 60))
+            await asyncio.sleep(dice.uniform(0, 0.2))
+
+    async with asyncio.TaskGroup() as tasks:
+        for shop in shops:
+            tasks.create_task(trade(shop))
+        yield
+        closing.set()
 
 
 async def test_killed_workers_count_every_event_once(bench: Bench, store: Store, tmp_path: Path) -> None:
     dice = random.Random(11)
-    shops = [Shop(store, uuid4()) for _ in range(6)]
-    for _ in range(6):
-        workers = [await process("work", bench, tmp_path) for _ in range(2)]
-        for _ in range(10):
-            await asyncio.gather(*[shop.revise(dice.randrange(1, 60)) for shop in shops])
-            await asyncio.sleep(dice.uniform(0, 0.3))
-        for worker in workers:
-            worker.kill()
-            await worker.wait()
+    companies = [uuid4() for _ in range(6)]
+    shops = [Shop(store, company_id) for company_id in companies]
+    killed = 0
+    while killed < KILLS:
+        before = await folded(bench)
+        workers = [await process("work", bench, tmp_path) for _ in range(WORKERS)]
+        async with in_business(shops, dice):
+            await bench.until(partial(further, bench, before), what="progress")
+            for worker in workers:
+                await asyncio.sleep(dice.uniform(0, 0.3))
+                worker.kill()
+                # Not one that has ended by itself: that would be no kill.
+                assert await worker.wait() == -signal.SIGKILL
+                killed += 1
     last = await process("work", bench, tmp_path)
     async with open_log(bench.database_url, tmp_path / "root.key") as log:
-        await bench.caught_up(log, "test_prices", seconds=60)
+        await bench.caught_up(log, "test_prices", "test_price_views", seconds=60)
+        truth, sql = await in_truth(bench), await in_sql(bench)
+        redis = await in_redis(bench, log.epoch, companies)
     last.kill()
     await last.wait()
-    assert await totals(bench) == await true_totals(bench)
+    events = sum(times for times, _ in truth.values())
+    for lane, found in (("SQL", sql), ("Redis", redis)):
+        skipped, twice = differences(found, truth)
+        told = f"{lane}: {killed} kills, {events} events, {skipped} skipped, {twice} twice"
+        sys.stdout.write(told + "\n")
+    assert sql == truth
+    assert redis == truth
 
 
 async def test_a_killed_rebuild_goes_on_where_it_stopped(bench: Bench, store: Store, tmp_path: Path) -> None:
@@ -88,12 +169,12 @@ async def test_a_killed_rebuild_goes_on_where_it_stopped(bench: Bench, store: St
             rebuild = await process("rebuild", bench, tmp_path)
             before = found[-1] if found else 0
 
-            async def further(before: int = before, rebuild: asyncio.subprocess.Process = rebuild) -> bool:
+            async def moved(before: int = before, rebuild: asyncio.subprocess.Process = rebuild) -> bool:
                 # Once promoted, the generation may be one that the next rebuild has already dropped.
                 found.append(max(await built(bench), before))
                 return found[-1] > before + 1000 or rebuild.returncode is not None
 
-            await bench.until(further, what="progress")
+            await bench.until(moved, what="progress")
             if rebuild.returncode is None:
                 rebuild.kill()
             if await rebuild.wait() == 0:
@@ -103,7 +184,7 @@ async def test_a_killed_rebuild_goes_on_where_it_stopped(bench: Bench, store: St
         async with open_workshop(bench.database_url, bench.redis_url, log, projections=[Prices]) as workshop:
             await workshop.rebuild("test_prices")
             assert (await workshop.compare("test_prices")).equal  # type: ignore[union-attr]
-    assert await totals(bench) == await true_totals(bench)
+    assert await in_sql(bench) == await in_truth(bench)
 
 
 async def built(bench: Bench) -> int:
