@@ -62,7 +62,9 @@ install_lock() {
     [ "$1" = run ] && is_installed dev && return
     echo "ccontrol: preparing .venv (once; later starts skip this)" >&2
     make_venv
-    "$venv/bin/uv" pip install -q --python "$venv/bin/python" --require-hashes -r "$root/requirements/$1.txt"
+    # Compiled here, once: where Python may not write beside its modules, every start would compile them anew.
+    "$venv/bin/uv" pip install -q --compile-bytecode --python "$venv/bin/python" --require-hashes \
+        -r "$root/requirements/$1.txt"
     # Without isolation: the build backend is in the lock, so this needs no network.
     "$venv/bin/uv" pip install -q --python "$venv/bin/python" --no-deps --no-build-isolation -e "$root"
     fingerprint "$1" >"$venv/.installed-$1"
