@@ -97,7 +97,9 @@ class Event:
 
 
 class Unread(Event):
-    """Stands for an event of which only the envelope was read: its reader did not ask for the content."""
+    """Stands for an event its reader did not ask for. Of its envelope only the topic and what orders events
+    was read (partition and position, stream and version, the moment); the rest is None, whatever its type.
+    """
 
     __slots__ = ()
 

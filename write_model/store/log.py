@@ -20,8 +20,8 @@ from write_model.store.rows import (
     KEY_COLUMNS,
     SOME_EVENT_COLUMNS,
     Keys,
+    all_recorded,
     keys_of,
-    recorded_of,
     subjects_of,
 )
 
@@ -93,18 +93,19 @@ class Log:
     ) -> list[Recorded]:
         """The next events after a position, at most `limit`, in order and without a gap.
 
-        With `kinds`, only events of these types are read whole; the others have the content UNREAD.
+        With `kinds`, only events of these types are read whole; the others are UNREAD.
         """
-        columns = EVENT_COLUMNS if kinds is None else SOME_EVENT_COLUMNS
-        wanted = () if kinds is None else ([kind.topic for kind in kinds],)
         # The number is written into the statement, so that the planner looks at one partition only.
-        rows = await self._reader.rows(
-            f"SELECT {columns} FROM ccontrol.events "  # noqa: S608 - an int
-            f"WHERE partition = {int(partition)} AND position > %b ORDER BY position LIMIT %b",
-            (*wanted, after, limit),
-        )
-        keys = await self._keys(partition, rows)
-        page = [recorded_of(row, keys) for row in rows]
+        place = f"ccontrol.events WHERE partition = {int(partition)} AND position > %b"
+        rest = f"FROM {place} ORDER BY position LIMIT %b"
+        if kinds is None:
+            rows = await self._reader.rows(f"SELECT {EVENT_COLUMNS} {rest}", (after, limit))
+        else:
+            topics_wanted = [kind.topic for kind in kinds]
+            marked = f"SELECT *, topic = ANY (%b) AS wanted {rest}"
+            query = f"SELECT {SOME_EVENT_COLUMNS} FROM ({marked}) AS page"  # noqa: S608 - an int
+            rows = await self._reader.rows(query, (topics_wanted, after, limit))
+        page = all_recorded(rows, await self._keys(partition, rows))
         # Positions are unique and ordered, so the ends tell whether any is missing.
         if page and (page[0].position != after + 1 or page[-1].position != after + len(page)):
             raise LogDamaged(f"partition {partition} lacks an event after position {after}")

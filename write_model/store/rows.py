@@ -1,7 +1,7 @@
 """From rows of the store to what the rooms work with."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,8 +13,14 @@ from write_model.store.connections import Row
 from write_model.store.personal_data import KeyRing, SubjectKey, unsealer_of
 
 EVENT_COLUMNS = ", ".join(COLUMNS)
-SOME_EVENT_COLUMNS = ", ".join([*COLUMNS[:-1], "CASE WHEN topic = ANY (%b) THEN data END"])
-"""The same, with the content of events of some topics only: the others become UNREAD."""
+_ORDERING = frozenset(
+    {"partition", "position", "stream_id", "version", "topic", "schema_version", "recorded_at"}
+)
+SOME_EVENT_COLUMNS = ", ".join(
+    name if name in _ORDERING else f"CASE WHEN wanted THEN {name} END" for name in COLUMNS
+)
+"""The same where `wanted`; the others become UNREAD, and of them only what orders events is read: making the
+values of the rest is most of what reading a row costs."""
 COMMAND_COLUMNS = (
     "command_id, company_id, actor_id, idempotency_key, body_hash, topic, answer::text, partition, "
     "first_position, last_position, recorded_at"
@@ -29,19 +35,27 @@ Keys = Mapping[UUID, Mapping[UUID, SubjectKey]]
 
 _NO_KEYS: Mapping[UUID, SubjectKey] = {}
 COMPANY, STREAM, VERSION = (COLUMNS.index(name) for name in ("company_id", "stream_id", "version"))
-_TOPIC, _SCHEMA_VERSION, _EVENT_ID, _DATA = (
-    COLUMNS.index(name) for name in ("topic", "schema_version", "event_id", "data")
-)
+_TOPIC, _EVENT_ID, _DATA = (COLUMNS.index(name) for name in ("topic", "event_id", "data"))
+_KIND = slice(_TOPIC, _TOPIC + 2)
+"""The topic and the schema version of an event."""
 
 
 def subjects_of(rows: Iterable[Row]) -> dict[UUID, set[UUID]]:
     """The people whose sealed texts stand in these events, by company."""
     subjects: dict[UUID, set[UUID]] = defaultdict(set)
+    personal: dict[str, bool] = {}
     for row in rows:
-        kind = EVENTS.get(row[_TOPIC])
-        if kind is not None and topics.has_personal_data(kind) and row[_DATA] is not None:
+        topic = row[_TOPIC]
+        if topic not in personal:
+            personal[topic] = _has_personal_data(topic)
+        if personal[topic] and row[_DATA] is not None:
             subjects[row[COMPANY]].update(topics.subjects_in(row[_DATA]))
     return subjects
+
+
+def _has_personal_data(topic: str) -> bool:
+    kind = EVENTS.get(topic)
+    return kind is not None and topics.has_personal_data(kind)
 
 
 class Fact(NamedTuple):
@@ -57,8 +71,7 @@ def people_in(rows: Iterable[Row]) -> set[UUID]:
     personal: dict[str, bool] = {}
     for _, _, topic, _, _, data in rows:
         if topic not in personal:
-            kind = EVENTS.get(topic)
-            personal[topic] = kind is not None and topics.has_personal_data(kind)
+            personal[topic] = _has_personal_data(topic)
         if personal[topic]:
             people.update(topics.subjects_in(data))
     return people
@@ -91,19 +104,44 @@ def keys_of(rows: Iterable[Row], ring: KeyRing) -> Keys:
 
 
 def recorded_of(row: Row, keys: Keys) -> Recorded:
-    """One event of the store, decoded: a row of `EVENT_COLUMNS` or of `SOME_EVENT_COLUMNS`."""
-    data = row[_DATA]
-    topic, schema_version = row[_TOPIC], row[_SCHEMA_VERSION]
-    if data is None:
-        topics.require_known(topic, schema_version)
-        return Recorded._make((*row[:_DATA], UNREAD))
-    # Without any keys nothing opens, and there is nothing to prepare.
-    unseal = None
-    if keys:
-        company_id = row[COMPANY]
-        unseal = unsealer_of(company_id, row[_EVENT_ID], keys.get(company_id, _NO_KEYS))
-    # `Recorded` has its fields in the order of the columns.
-    return Recorded._make((*row[:_DATA], topics.decode(topic, schema_version, data, unseal)))
+    """One event of the store, decoded: a row of `EVENT_COLUMNS`."""
+    (recorded,) = all_recorded((row,), keys)
+    return recorded
+
+
+def all_recorded(rows: Iterable[Row], keys: Keys) -> list[Recorded]:
+    """Events of the store, decoded: rows of `EVENT_COLUMNS` or of `SOME_EVENT_COLUMNS`.
+
+    Raises UnknownTopic for what only a newer program can read, also where nobody wants its content.
+    """
+    readers: dict[Row, Callable[[str], Event] | None] = {}
+    make = tuple.__new__  # `Recorded._make` is a function in Python, and one call more for every event
+    page = []
+    for row in rows:
+        kind = row[_KIND]
+        try:
+            read = readers[kind]
+        except KeyError:
+            read = readers[kind] = topics.reader_of(*kind)
+        data = row[_DATA]
+        if data is None:
+            event: Event = UNREAD
+        elif read is not None:
+            event = read(data)
+        else:
+            topic, schema_version = kind
+            event = topics.decode(topic, schema_version, data, _unsealing(row, keys))
+        # `Recorded` has its fields in the order of the columns.
+        page.append(make(Recorded, (*row[:_DATA], event)))
+    return page
+
+
+def _unsealing(row: Row, keys: Keys) -> topics.Unseal | None:
+    """What opens the personal texts of an event. Without any keys nothing opens."""
+    if not keys:
+        return None
+    company_id = row[COMPANY]
+    return unsealer_of(company_id, row[_EVENT_ID], keys.get(company_id, _NO_KEYS))
 
 
 def command_record_of(row: Row) -> CommandRecord:
