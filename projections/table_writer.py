@@ -8,6 +8,7 @@ there took 19, one JSON document 16, and plain COPY cannot replace rows.
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,6 +32,13 @@ class Carrier(NamedTuple):
     cast: str
     encode: Encode | None
     pack: Pack | None
+
+    def carried(self, values: Sequence[Any]) -> Packed | list[Any]:
+        """These values as the parameter of a statement."""
+        if self.encode is not None:
+            encode = self.encode
+            values = [None if value is None else encode(value) for value in values]
+        return self.pack(values) if self.pack is not None else list(values)
 
 
 def physical(table: str, generation: int) -> str:
@@ -93,23 +101,35 @@ def _arrays(
     """One array per column. What an `add` does not name is blank in a new row; where a column may not be
     blank, the database refuses it.
     """
-    arrays: list[Packed | list[Any]] = []
+    return [
+        carrier.carried(values)
+        for carrier, values in zip(
+            [_carrier(shape.table.c[name]) for name in names],
+            _columns(shape, names, members, set_, add),
+            strict=True,
+        )
+    ]
+
+
+def _columns(
+    shape: TableShape, names: Sequence[str], members: list[Pending], set_: frozenset[str], add: frozenset[str]
+) -> Iterable[Sequence[Any]]:
+    if set_.issuperset(names):
+        # Whole rows, which is what a rebuild mostly writes: turned in one go.
+        row = itemgetter(*names)
+        return zip(*[row(pending.set) for pending in members], strict=True)
+    columns: list[Sequence[Any]] = []
     for name in names:
         if name in set_:
-            values = [pending.set[name] for pending in members]
+            columns.append([pending.set[name] for pending in members])
         elif name in add:
-            values = [pending.add[name] for pending in members]
+            columns.append([pending.add[name] for pending in members])
         elif name in shape.key:
             place = shape.key.index(name)
-            values = [pending.key[place] for pending in members]
+            columns.append([pending.key[place] for pending in members])
         else:
-            values = [shape.blank.get(name)] * len(members)
-        carrier = _carrier(shape.table.c[name])
-        if carrier.encode is not None:
-            encode = carrier.encode
-            values = [None if value is None else encode(value) for value in values]
-        arrays.append(carrier.pack(values) if carrier.pack is not None else values)
-    return arrays
+            columns.append([shape.blank.get(name)] * len(members))
+    return columns
 
 
 # --- statements ---------------------------------------------------------------------------------------

@@ -202,6 +202,8 @@ def test_a_handler_that_asks_for_nonsense_is_told_what_is_wrong() -> None:
         batch().put(T, {"id": 1, "wrong": 2})
     with pytest.raises(BadOperation, match="missing: \\['id'\\]"):
         batch().put(T, {"a": 1})
+    with pytest.raises(BadOperation, match="missing: \\['id'\\], unknown: \\['wrong'\\]"):
+        batch().put(T, {"wrong": 2})
     with pytest.raises(BadOperation, match="another company"):
         batch().put(T, {"id": 1, "company_id": uuid4()})
     with pytest.raises(BadOperation, match="no value columns"):
