@@ -20,9 +20,10 @@ from projections.pages import EventLog, LogUnreadable, Pages
 from projections.roster import Roster
 from write_model.message import Event, Recorded
 
-PAGE_EVENTS = 500
-# Behind the head: fewer, larger transactions; still small enough for the others to be served in between.
-CATCH_UP_EVENTS = 2000
+# Large enough that statements do not count, small enough for the others to be served in between.
+PAGE_EVENTS = 2000
+# Pages up to this long, as at the head, are written in one transaction for all.
+_TOGETHER_EVENTS = 500
 HANDLER_TRIES = 5
 _FIRST_RETRY_SECONDS = 0.02
 _IDLE_SECONDS = 0.5
@@ -55,7 +56,6 @@ class Feed:
         self._followers: list[Follower] = []
         self._front = Pages(log, fence.partition)
         self._behind = Pages(log, fence.partition)
-        self._hurry = False
 
     async def run(self) -> None:
         """Fold for ever."""
@@ -100,15 +100,13 @@ class Feed:
             await asyncio.sleep(_IDLE_SECONDS)
             return
         front = max(follower.position for follower in self._followers)
-        leaders = [f for f in self._followers if front - f.position < CATCH_UP_EVENTS]
-        stragglers = [f for f in self._followers if front - f.position >= CATCH_UP_EVENTS]
-        size = CATCH_UP_EVENTS if self._hurry else PAGE_EVENTS
-        count = await self._fold_page(self._front, leaders, size)
-        self._hurry = count == size
+        leaders = [f for f in self._followers if front - f.position < PAGE_EVENTS]
+        stragglers = [f for f in self._followers if front - f.position >= PAGE_EVENTS]
+        count = await self._fold_page(self._front, leaders)
         if stragglers:
             lowest = min(follower.position for follower in stragglers)
-            cohort = [f for f in stragglers if f.position - lowest < CATCH_UP_EVENTS]
-            await self._fold_page(self._behind, cohort, CATCH_UP_EVENTS)
+            cohort = [f for f in stragglers if f.position - lowest < PAGE_EVENTS]
+            await self._fold_page(self._behind, cohort)
         elif not count:
             await self._lane.verify(leaders)
             await self._log.wait(self._partition, front, _IDLE_SECONDS)
@@ -140,11 +138,11 @@ class Feed:
         """Whatever the roster says next, find out again who follows."""
         self._mistrusted, self._roster = self._roster, None
 
-    async def _fold_page(self, pages: Pages, followers: Sequence[Follower], size: int) -> int:
+    async def _fold_page(self, pages: Pages, followers: Sequence[Follower]) -> int:
         """Bring these followers to the end of the next page; returns its length."""
         after = min(follower.position for follower in followers)
         try:
-            page = await pages.after(after, size, _handled_by(followers), read_ahead=True)
+            page = await pages.after(after, PAGE_EVENTS, _handled_by(followers), read_ahead=True)
         except LogUnreadable as unreadable:
             await self._meet_unreadable([f for f in followers if f.position == after], unreadable)
             return 0
@@ -152,7 +150,7 @@ class Feed:
             await self._complete(followers)
             return 0
         due = [follower for follower in followers if follower.position < page[-1].position]
-        together = len(page) <= PAGE_EVENTS and all(follower.position == after for follower in due)
+        together = len(page) <= _TOGETHER_EVENTS and all(follower.position == after for follower in due)
         if not together or not await self._step_together(due, page, pages.at_head):
             await self._step_apart(due, page, after, pages.at_head)
         return len(page)

@@ -77,6 +77,8 @@ class Pages:
         if read_ahead and len(page) == limit:
             wanted = (page[-1].position, limit, kinds)
             self._ahead = (wanted, asyncio.create_task(self._read(wanted)))
+            # Asked before the present page keeps this loop busy, the database works meanwhile.
+            await asyncio.sleep(0)
         return page
 
     async def close(self) -> None:
@@ -130,14 +132,12 @@ class Order:
             self._versions.clear()
         versions = self._versions
         good = 0
-        for recorded in page:
+        for expected, recorded in enumerate(page, after + 1):
             stream = recorded.stream_id.int  # a UUID hashes itself in Python, a number does not
-            before = versions.get(stream)
-            if recorded.position != after + good + 1 or (
-                before is not None and recorded.version != before + 1
-            ):
+            version = recorded.version
+            if recorded.position != expected or versions.get(stream, version - 1) != version - 1:
                 break
-            versions[stream] = recorded.version
+            versions[stream] = version
             good += 1
         self._position = after + good
         if len(versions) > _STREAMS_MAX:
