@@ -173,8 +173,9 @@ class Ccontrol:
                     projections=[Balances],
                 )
             )
-            while not await self._caught_up():  # noqa: ASYNC110  # the database sets no event
-                await asyncio.sleep(0.01)
+            async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as watching:
+                while not await self._caught_up(watching):  # noqa: ASYNC110  # the database sets no event
+                    await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         return taken[0]
@@ -189,10 +190,9 @@ class Ccontrol:
                 await connection.execute("TRUNCATE read.benchmark_balances_g1")
                 await connection.execute("UPDATE read.checkpoints SET position = 0")
 
-    async def _caught_up(self) -> bool:
-        async with await psycopg.AsyncConnection.connect(self._url) as connection:
-            found = await connection.execute("SELECT coalesce(sum(position), 0) FROM read.checkpoints")
-            return await found.fetchone() == (self.events,)
+    async def _caught_up(self, watching: psycopg.AsyncConnection[Any]) -> bool:
+        found = await watching.execute("SELECT coalesce(sum(position), 0) FROM read.checkpoints")
+        return await found.fetchone() == (self.events,)
 
 
 _BARE_READ = """
