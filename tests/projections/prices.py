@@ -51,6 +51,7 @@ class PriceViews(RedisProjection):
 
     name = "test_price_views"
     version = 1
+    twin = Prices.name
 
     @on(PriceRevised)
     def revised(self, batch: RedisBatch, recorded: Recorded, fact: PriceRevised) -> None:
