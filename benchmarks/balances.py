@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import date
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -36,7 +37,7 @@ from write_model.store.store import Store
 _SUBMISSION_EVENTS = 1000
 _COMPANIES = 16
 _PAGE = 2000
-_PRODUCTS = 100
+PRODUCTS = 100
 
 TABLE = read_table(
     "benchmark_balances",
@@ -62,6 +63,7 @@ class BalancePeer(Protocol):
     """Brings its balances from nothing to the end of its log."""
 
     name: str
+    version: str
     does: str
     events: int
 
@@ -76,7 +78,7 @@ class BalancePeer(Protocol):
 
 def fact_of(number: int) -> StockReceived:
     """The same few products come again and again, as accounts do."""
-    return FACTS[number % _PRODUCTS]
+    return FACTS[number % PRODUCTS]
 
 
 def expected(events: int) -> dict[UUID, int]:
@@ -156,6 +158,7 @@ class Ccontrol:
     """A projection worker of the product."""
 
     name = "ccontrol"
+    version = ""
     does = "the worker as it runs in production: leases, fencing, order checked, rows and checkpoint together"
 
     def __init__(self, url: str, redis_url: str, key: Path, events: int) -> None:
@@ -210,6 +213,7 @@ class Bare:
     """As little as one can write."""
 
     name = "bare psycopg"
+    version = psycopg.__version__
     does = "a server-side cursor over three values an event, a dict, an upsert and a checkpoint per page"
 
     def __init__(self, url: str, events: int) -> None:
@@ -273,6 +277,7 @@ class EventsourcingRunner:
     """The library `eventsourcing`: its ProjectionRunner, an event a transaction."""
 
     name = "eventsourcing"
+    version = version("eventsourcing")
     does = "its ProjectionRunner over a tracking recorder: the balance and the tracking in one transaction"
 
     def __init__(self, url: str, events: int) -> None:

@@ -8,12 +8,12 @@ from benchmarks.harness import Result
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """Our rate under a workload is at least so many times the best of these."""
+    """Our rate under a workload is at least so many times the best of these; without any, at least that."""
 
     workload: str
     concurrency: int
     at_least: float
-    peers: tuple[str, ...]
+    peers: tuple[str, ...] = ()
     against: str = ""
     """The workload of the others, where it is not the same."""
 
@@ -23,15 +23,21 @@ def judged(bars: Sequence[Bar], results: Sequence[Result], ours: str = "ccontrol
     lines = []
     for bar in bars:
         mine = _rate(results, bar.workload, bar.concurrency, (ours,))
-        theirs = _rate(results, bar.against or bar.workload, bar.concurrency, bar.peers)
-        if mine and theirs:
-            ratio = mine / theirs
-            verdict = "reached" if ratio >= bar.at_least else "NOT REACHED"
-            what = bar.against or " or ".join(bar.peers)
-            lines.append(
-                f"{bar.workload}, {bar.concurrency} in flight: {ratio:.2f} × {what} "
-                f"(at least {bar.at_least:g}): {verdict}"
-            )
+        if not mine:
+            continue
+        if bar.peers:
+            theirs = _rate(results, bar.against or bar.workload, bar.concurrency, bar.peers)
+            if not theirs:
+                continue
+            reached = mine / theirs
+            figure = f"{reached:.2f} × {bar.against or ' or '.join(bar.peers)}"
+        else:
+            reached = mine
+            figure = f"{mine:,.0f}/s"
+        verdict = "reached" if reached >= bar.at_least else "NOT REACHED"
+        lines.append(
+            f"{bar.workload}, {bar.concurrency} in flight: {figure} (at least {bar.at_least:,g}): {verdict}"
+        )
     return "\n".join(lines)
 
 

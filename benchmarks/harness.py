@@ -8,6 +8,8 @@ each other; ratios within one do.
 import asyncio
 import gc
 import inspect
+import os
+import resource
 import statistics
 import sys
 import time
@@ -145,12 +147,13 @@ async def _in_threads(operation: BlockingOperation, concurrency: int, seconds: f
 
 
 def _processor_seconds(server: int | None) -> float:
-    """What this process and the server's have used so far: hardly depends on who else is busy."""
-    own = time.process_time()
+    """What this process, its children and the server's have used: hardly depends on who else is busy."""
+    helpers = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = time.process_time() + helpers.ru_utime + helpers.ru_stime
     if server is None:
         return own
     children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-    return own + sum(map(_used_by, children))
+    return own + sum(map(_used_by, children)) + _used_before(server)
 
 
 def _used_by(process: str) -> float:
@@ -159,6 +162,12 @@ def _used_by(process: str) -> float:
         return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
     except OSError:  # gone meanwhile
         return 0.0
+
+
+def _used_before(server: int) -> float:
+    """By the children that have ended since: a connection that is closed has been one."""
+    fields = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 async def interleaved(cases: Sequence[Case], rounds: int, seconds: float) -> list[Result]:

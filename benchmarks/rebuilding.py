@@ -1,10 +1,13 @@
 """How fast `ledger_lines` is rebuilt, and how much memory the processes that do it take."""
 
-import resource
+import asyncio
+import multiprocessing
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +20,9 @@ from write_model.store.migrations import upgrade
 from write_model.store.personal_data import KeyRing
 from write_model.store.store import Store
 
-_PROCESSES = 2
+REBUILD = "rebuild, ledger_lines"
+PROCESSES = 2
+_LOOK_SECONDS = 0.1
 
 
 @asynccontextmanager
@@ -28,6 +33,16 @@ async def open_log(url: str, key: Path) -> AsyncIterator[Log]:
         yield log
     finally:
         await log.close()
+
+
+def _peak_mebibytes(helper: BaseProcess) -> int:
+    """The most memory it has had so far."""
+    try:
+        status = Path(f"/proc/{helper.pid}/status").read_text()
+    except OSError:  # gone meanwhile
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) // 1024 if found else 0
 
 
 async def rebuild_case(url: str, redis_url: str, key: Path, events: int) -> Case:
@@ -44,16 +59,20 @@ async def rebuild_case(url: str, redis_url: str, key: Path, events: int) -> Case
             open_workshop(url, redis_url, log, open_log=partial(open_log, url, key)) as workshop,
         ):
             begun = time.perf_counter()
-            await workshop.rebuild("ledger_lines", jobs=_PROCESSES, compare=False)
+            rebuilding = asyncio.create_task(workshop.rebuild("ledger_lines", jobs=PROCESSES, compare=False))
+            peak = 0
+            while not rebuilding.done():
+                peak = max([peak, *map(_peak_mebibytes, multiprocessing.active_children())])
+                await asyncio.wait([rebuilding], timeout=_LOOK_SECONDS)
             taken = time.perf_counter() - begun
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-        say(f"largest helper so far: {peak} MiB")
+            await rebuilding
+        say(f"largest helper: {peak} MiB")
         return Sample(written, taken, [taken])
 
     return Case(
-        workload="rebuild, ledger_lines",
+        workload=REBUILD,
         peer="ccontrol",
-        concurrency=_PROCESSES,
+        concurrency=PROCESSES,
         run=run,
         unit="events/s",
         notes={"events": written},

@@ -7,16 +7,29 @@ rebuild     `ledger_lines` from a log of real business, in two processes, from n
 
 import argparse
 import tempfile
+from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.balances import BalancePeer, Bare, Ccontrol, EventsourcingRunner, expected, write_log
+from benchmarks.bars import Bar
 from benchmarks.harness import Case, Result, Sample, interleaved, say
-from benchmarks.rebuilding import rebuild_case
+from benchmarks.peers.emmett_projection import EmmettRunner, Missing
+from benchmarks.rebuilding import PROCESSES, REBUILD, rebuild_case
 from benchmarks.servers import durable_postgres, new_database
 from projections.long_lived import collect_seldom
 from runtime.servers import ValkeyServer
+
+_CATCH_UP = "catch-up, balances"
+# Faster than those who take an event per transaction: a longer log, so that starting does not count.
+_EMMETT_TIMES = 5
+
+BARS = (
+    Bar(workload=_CATCH_UP, concurrency=1, at_least=0.7, peers=("bare psycopg",)),
+    Bar(workload=_CATCH_UP, concurrency=1, at_least=20, peers=("emmett",)),
+    Bar(workload=_CATCH_UP, concurrency=1, at_least=50, peers=("eventsourcing",)),
+    Bar(workload=REBUILD, concurrency=PROCESSES, at_least=30_000),
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,27 +60,37 @@ async def measure(options: argparse.Namespace) -> list[Result]:
                 Bare(url, options.events),
                 library,
             ]
+            emmett = EmmettRunner(new_database(server, "emmett"), _EMMETT_TIMES * options.peer_events)
+            try:
+                await emmett.open()
+                peers.append(emmett)
+            except Missing as missing:
+                say(f"{emmett.name} is left out: {missing}")
             for peer in peers:
                 say(f"{peer.name}: {peer.does}")
-            results = await interleaved([_case(peer) for peer in peers], options.rounds, options.seconds)
+            results = await interleaved(
+                [_case(peer, server.pid) for peer in peers], options.rounds, options.seconds
+            )
             if options.rebuild_events:
                 case = await rebuild_case(
                     new_database(server, "business"), valkey.url, key, options.rebuild_events
                 )
+                case = replace(case, server=server.pid)
                 results += await interleaved([case], options.rounds, options.seconds)
         finally:
             valkey.stop()
     return results
 
 
-def _case(peer: BalancePeer) -> Case:
+def _case(peer: BalancePeer, server: int) -> Case:
     return Case(
-        workload="catch-up, balances",
+        workload=_CATCH_UP,
         peer=peer.name,
         concurrency=1,
         run=partial(_checked, peer),
         unit="events/s",
-        notes={"events": peer.events, "version": version(peer.name) if peer.name == "eventsourcing" else ""},
+        notes={"events": peer.events, "version": peer.version},
+        server=server,
     )
 
 

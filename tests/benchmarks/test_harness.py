@@ -80,3 +80,5 @@ def test_a_bar_compares_with_the_best_of_the_peers() -> None:
     assert judgement(1.6, ("a", "b")).endswith("NOT REACHED")
     assert "3.00 × other" in judgement(1, ("ccontrol",), "other")
     assert judgement(1, ("nobody",)) == ""
+    assert judgement(30, ()).endswith("30/s (at least 30): reached")
+    assert judgement(31, ()).endswith("NOT REACHED")
