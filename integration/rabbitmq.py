@@ -133,7 +133,7 @@ class RabbitMQ:
                 stop_if_cancelled()
                 if not (is_transient(error) or isinstance(error, _BROKEN)):
                     raise
-                _log.warning("consumer_waits", queue=subscription.queue, error=type(error).__name__)
+                _log.warning("consumer_waits", queue=subscription.queue, error=str(_as_failure(error)))
             except asyncio.CancelledError:
                 # The library cancels what waits on a channel that is lost. Are we meant?
                 stop_if_cancelled()
