@@ -201,6 +201,16 @@ async def redeliver(
     return done.rowcount > 0
 
 
+async def is_known(connection: Connection, *, company_id: UUID, webhook_id: UUID, delivery_id: UUID) -> bool:
+    """Whether there is such a delivery of this webhook."""
+    cursor = await connection.execute(
+        "SELECT FROM integration.webhook_deliveries "
+        "WHERE company_id = %s AND webhook_id = %s AND delivery_id = %s",
+        (company_id, webhook_id, delivery_id),
+    )
+    return bool(await cursor.fetchall())
+
+
 async def take(
     connection: Connection,
     *,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+import structlog
 from psycopg_pool import AsyncConnectionPool
 
 from integration.event import IntegrationEvent
@@ -28,6 +29,8 @@ from write_model.webhooks.events import (
 
 _PATIENCE_SECONDS: Final = 10.0
 _LOOK_AGAIN: Final = frozenset({WebhookEnabled.topic, WebhookChanged.topic})
+
+_log = structlog.get_logger(__name__)
 
 
 class FanOut:
@@ -85,16 +88,18 @@ class FanOut:
         self._ring()
 
     async def _redeliver(self, event: IntegrationEvent) -> None:
+        """Who asks by the delivery was told if there is none; who asks in general may have made one up."""
+        company_id, webhook_id = event.company_id, _linked(event, "webhook", "whk")
+        delivery_id = _linked(event, "webhook_delivery", "whd")
+        wanted = {"company_id": company_id, "webhook_id": webhook_id, "delivery_id": delivery_id}
         async with self._pool.connection() as connection, connection.transaction():
             await connection.execute("SET LOCAL synchronous_commit = on")
-            await deliveries.redeliver(
-                connection,
-                company_id=event.company_id,
-                webhook_id=_linked(event, "webhook", "whk"),
-                delivery_id=_linked(event, "webhook_delivery", "whd"),
-                position=event.position,
-                now=self._clock(),
+            done = await deliveries.redeliver(
+                connection, **wanted, position=event.position, now=self._clock()
             )
+            if not done and not await deliveries.is_known(connection, **wanted):
+                _log.warning("redelivery_of_nothing", event_id=event.public_id, webhook_id=str(webhook_id))
+                await deliveries.count(connection, {"unknown": 1})
         self._ring()
 
     async def _forgive(self, webhook_id: UUID) -> None:

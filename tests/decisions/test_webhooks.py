@@ -6,6 +6,8 @@ from tests.scenario import Company, an_id
 from write_model.message import Invalid, NotFound
 from write_model.values.identifiers import WebhookDeliveryId, WebhookId
 from write_model.webhooks.events import (
+    PlaceGivenBack,
+    PlaceTaken,
     RedeliveryRequested,
     SecretRotated,
     TestRequested,
@@ -15,6 +17,7 @@ from write_model.webhooks.events import (
     WebhookRegistered,
     WebhookRemoved,
 )
+from write_model.webhooks.places import PLACES_MAX, TooManyWebhooks
 from write_model.webhooks.webhook import (
     ChangeWebhook,
     DisableWebhook,
@@ -43,7 +46,7 @@ def test_a_webhook_has_the_normal_spelling_of_its_address_and_each_filter_once()
     company = Company()
     topics = ("sales.*", "settlement.instalment_settled", "sales.*")
     company.when(RegisterWebhook(webhook_id=ERP, url="https://ERP.example.com:443/ganchos", topics=topics))
-    company.then(WebhookRegistered)
+    company.then(WebhookRegistered, PlaceTaken)
     fact = company.event(WebhookRegistered)
     assert (fact.url, fact.topics) == (URL, ("sales.*", "settlement.instalment_settled"))
 
@@ -74,7 +77,7 @@ def test_this_machine_is_told_only_where_that_is_allowed() -> None:
     company.when(local)
     company.refused(Invalid, field="url")
     company.when(local, loopback_allowed=True)
-    company.then(WebhookRegistered)
+    company.then(WebhookRegistered, PlaceTaken)
     company.when(ChangeWebhook(webhook_id=ERP, url="http://127.0.0.1:9001/x"))
     company.refused(Invalid, field="url")
 
@@ -126,7 +129,7 @@ def test_a_test_and_a_redelivery_are_asked_for() -> None:
 def test_a_removed_webhook_is_not_there_any_more() -> None:
     company = listening()
     company.when(RemoveWebhook(webhook_id=ERP))
-    company.then(WebhookRemoved)
+    company.then(WebhookRemoved, PlaceGivenBack)
     for command in (
         ChangeWebhook(webhook_id=ERP, description="x"),
         EnableWebhook(webhook_id=ERP),
@@ -138,3 +141,21 @@ def test_a_removed_webhook_is_not_there_any_more() -> None:
     ):
         company.when(command)
         company.refused(NotFound)
+
+
+def test_a_company_has_so_many_webhooks_and_no_more_until_one_is_removed() -> None:
+    company = listening()
+    for number in range(1, PLACES_MAX):
+        company.given(RegisterWebhook(webhook_id=WebhookId(an_id(f"webhook {number}")), url=URL))
+    company.given(DisableWebhook(webhook_id=ERP))
+    one_more = RegisterWebhook(webhook_id=WebhookId(an_id("one more")), url=URL)
+    company.when(one_more)
+    company.refused(TooManyWebhooks, max=str(PLACES_MAX))
+    company.given(RemoveWebhook(webhook_id=ERP))
+    company.when(one_more)
+    company.then(WebhookRegistered, PlaceTaken)
+
+
+def test_the_refusal_says_the_number_that_holds() -> None:
+    assert f" {PLACES_MAX} " in (TooManyWebhooks.__doc__ or "")
+    assert f" {PLACES_MAX} " in TooManyWebhooks.pt

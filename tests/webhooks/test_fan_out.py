@@ -194,6 +194,10 @@ async def test_nobody_has_the_delivery_of_another_webhook_told_again(office: Pos
         stolen = RedeliveryRequested(webhook_id=other, delivery_id=row["delivery_id"])
         await office.fan_out(await office.happened(stolen))
     assert await office.states() == ["delivered"]
+    # Nor does it go unnoticed.
+    assert await office.rows("SELECT outcome, deliveries FROM integration.webhook_outcomes") == [
+        ("unknown", 1)
+    ]
 
 
 async def test_what_happens_with_webhooks_is_told_like_anything_else(office: PostOffice) -> None:

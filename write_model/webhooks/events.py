@@ -62,6 +62,30 @@ class WebhookRemoved(Event):
 
 
 @event(
+    "webhooks.place_taken",
+    pt="Vaga de webhook ocupada",
+    en="Place of a webhook taken",
+    importance="technical",
+)
+class PlaceTaken(Event):
+    """A company has a limited number of them; one is taken while a webhook is registered."""
+
+    webhook_id: WebhookId
+
+
+@event(
+    "webhooks.place_given_back",
+    pt="Vaga de webhook devolvida",
+    en="Place of a webhook given back",
+    importance="technical",
+)
+class PlaceGivenBack(Event):
+    """Another webhook may have it."""
+
+    webhook_id: WebhookId
+
+
+@event(
     "webhooks.test_requested",
     pt="Teste do webhook solicitado",
     en="Test of the webhook requested",

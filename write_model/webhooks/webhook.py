@@ -30,6 +30,7 @@ from write_model.webhooks.events import (
     WebhookRegistered,
     WebhookRemoved,
 )
+from write_model.webhooks.places import give_place_back, take_place
 
 Url = Annotated[str, Length(500)]
 TopicFilter = Annotated[str, Length(100)]
@@ -138,7 +139,7 @@ class RegisterWebhook(Command):
     description: Memo | None = None
 
     async def decide(self, streams: Streams) -> None:
-        """Record WebhookRegistered."""
+        """Record WebhookRegistered and the place it takes; refuse with TooManyWebhooks."""
         context = streams.context
         address = WebAddress.parse(self.url, loopback_allowed=context.loopback_allowed)
         registered = WebhookRegistered(
@@ -148,6 +149,7 @@ class RegisterWebhook(Command):
             description=self.description,
             secret_id=context.command_id,
         )
+        await take_place(streams, self.webhook_id)
         streams.record(Webhook, self.webhook_id, [registered])
 
 
@@ -259,10 +261,11 @@ class RemoveWebhook(Command):
 
     webhook_id: WebhookId
 
-    def decide(self, webhook: Webhook) -> Iterator[Event]:
-        """Yield WebhookRemoved."""
-        present(webhook)
-        yield WebhookRemoved(webhook_id=self.webhook_id)
+    async def decide(self, streams: Streams) -> None:
+        """Record WebhookRemoved, and that its place is free."""
+        present(await streams.existing(Webhook, self.webhook_id))
+        await give_place_back(streams, self.webhook_id)
+        streams.record(Webhook, self.webhook_id, [WebhookRemoved(webhook_id=self.webhook_id)])
 
 
 @command(
