@@ -31,10 +31,11 @@ _ADAPTED = _Adapted()
 
 # synchronous_commit off is safe here and only here: rows and checkpoint are in one transaction, so a crash
 # loses both or neither, and what is lost is folded again from the log, which is written durably.
+# Who was killed holds no lock for longer than that, however long its statement takes.
 # A worker that is paused inside a transaction holds its lease row: the server ends it, so another can go on.
 _OPTIONS = (
     f"-c role={ROLE} -c synchronous_commit=off -c jit=off -c timezone=UTC "
-    "-c idle_in_transaction_session_timeout=15s"
+    "-c idle_in_transaction_session_timeout=15s -c client_connection_check_interval=2s"
 )
 # A peer that vanished without a word (a pulled cable, a dropped firewall state) is noticed by the system.
 _VANISHED: dict[str, Any] = {

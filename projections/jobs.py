@@ -198,14 +198,14 @@ class Jobs:
                 (state, json.dumps(dict(outcome), default=str), job_id, owner),
             )
 
-    async def give_back(self, job_id: UUID, owner: str) -> None:
-        """It is not over, and somebody else shall go on with it."""
+    async def give_back(self, owner: str, job_id: UUID | None = None) -> None:
+        """It is not over, and somebody else shall go on with it. Without an id: the owner has died."""
         async with self._pool.connection() as connection:
             await connection.execute(
                 "UPDATE read.jobs SET owner = NULL, "
                 "state = CASE WHEN detached THEN 'queued' ELSE 'interrupted' END "
-                "WHERE job_id = %s AND owner = %s AND state = 'running'",
-                (job_id, owner),
+                "WHERE owner = %s AND state = 'running' AND (%s::uuid IS NULL OR job_id = %s)",
+                (owner, job_id, job_id),
             )
 
     async def cancel(self, job_id: UUID) -> Job | None:
@@ -269,7 +269,7 @@ async def recorded(
         result = doing.result()
     except asyncio.CancelledError:
         await _end(doing)
-        await jobs.give_back(job.job_id, owner)
+        await jobs.give_back(owner, job.job_id)
         raise
     except JobLost:
         await _end(doing)

@@ -101,7 +101,12 @@ def new_job_id() -> UUID:
 
 def this_process() -> str:
     """Who does it."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return process_here(os.getpid())
+
+
+def process_here(pid: int) -> str:
+    """A process of this machine, as the owner of a job."""
+    return f"{socket.gethostname()}:{pid}"
 
 
 def _told(result: Any) -> Mapping[str, Any]:

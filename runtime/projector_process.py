@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from projections import bookkeeping, worker
 from projections.backoff import Backoff
 from projections.connections import is_transient
+from projections.jobs import Jobs
 from projections.long_lived import collect_seldom
 from runtime.blobs import Blobs
 from runtime.logs import configure_logs
-from runtime.projection_work import open_jobs
+from runtime.projection_work import open_jobs, process_here
 from runtime.scraping import tell_numbers
 from runtime.servers.process import TETHER
 from runtime.settings import Settings
@@ -88,8 +89,18 @@ async def _have_jobs_done(settings: Settings) -> None:
                 if await working.wait() == 0:
                     backoff.reset()
                 else:
+                    await _given_up(jobs, working.pid)
                     await asyncio.sleep(backoff.failed())
             finally:
                 if working.returncode is None:
                     working.terminate()
                     await working.wait()
+
+
+async def _given_up(jobs: Jobs, pid: int) -> None:
+    """A process that was killed could not give its job back; where this fails, silence will tell."""
+    try:
+        await jobs.give_back(process_here(pid))
+    except Exception as error:
+        if not is_transient(error):
+            raise

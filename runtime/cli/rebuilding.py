@@ -349,7 +349,7 @@ def _detach(names: list[str] | None, every: bool, options: dict[str, Any], outpu
         ),
         records="jobs",
     )
-    output.note("the projector does it; follow it with: ccontrol projections show NAME")
+    output.note("the projector does it; follow it with: ccontrol jobs show JOB")
     return Exit.DONE
 
 

@@ -60,6 +60,18 @@ class Installation:
             code = run(arguments)
         return Said(code, out.getvalue(), err.getvalue())
 
+    def start(self, *arguments: str, terminal: int | None = None) -> "subprocess.Popen[str]":
+        """The command line in a process of its own; its errors go to a terminal, if there is one."""
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "runtime.cli", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if terminal is None else terminal,
+            text=True,
+            env=_clean() | {"CCONTROL_STATE": str(self.state), "TERM": "xterm", "COLUMNS": "160"},
+            cwd=_ROOT,
+        )
+
 
 @contextmanager
 def installation(state: Path) -> Iterator[Installation]:

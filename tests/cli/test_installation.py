@@ -2,15 +2,22 @@
 
 import json
 import os
+import pty
+import re
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import psycopg
 import pytest
 from psycopg import sql
 
-from tests.cli.installation import Installation, installation
+from runtime.servers.process import wait_until
+from tests.cli.installation import Installation, Said, installation
 from tests.marketplace.exports import ITEMS, ORDERS, ExportFolder, small
 from write_model.values.identifiers import decode
 
@@ -272,6 +279,156 @@ def test_a_detached_rebuild_is_done_by_the_projector_and_seen(imported: Installa
         time.sleep(0.2)
     assert (job["state"], job["outcome"]["promoted"], job["outcome"]["equal"]) == ("done", True, True)
     assert job["progress"]["done"] == job["progress"]["total"]
+
+
+@contextmanager
+def api_client(imported: Installation) -> Iterator[httpx2.Client]:
+    """Signed in over HTTP."""
+    with httpx2.Client(base_url=imported.told["url"], timeout=60) as client:
+        signed_in = client.post("/v1/auth/login", json=imported.told["login"]).json()
+        client.headers["Authorization"] = f"Bearer {signed_in['access_token']}"
+        yield client
+
+
+@contextmanager
+def switching_held(imported: Installation) -> Iterator[psycopg.Connection]:
+    """A question in flight: whatever is rebuilt gets ready to be served, and is not served."""
+    with psycopg.connect(imported.told["database_url"]) as connection:
+        connection.execute("LOCK TABLE read.projections IN ACCESS SHARE MODE")
+        yield connection
+
+
+def until_built(connection: psycopg.Connection, name: str) -> int:
+    """Wait until all of another generation is built; its number."""
+    question = (
+        "SELECT g.generation FROM read.generations g JOIN read.checkpoints c USING (projection, generation) "
+        "JOIN ccontrol.partition_heads h USING (partition) WHERE g.status = 'building' AND g.indexed "
+        "AND g.projection = %s GROUP BY 1 HAVING bool_and(c.position = h.position)"
+    )
+    found: list[int] = []
+
+    def built() -> bool:
+        row = connection.execute(question, (name,)).fetchone()
+        found[:] = row or ()
+        return bool(found)
+
+    assert wait_until(built, timeout_seconds=60)
+    return found[0]
+
+
+def job_of(imported: Installation, name: str) -> dict[str, Any]:
+    """The latest job of a projection."""
+    (job,) = imported.run("jobs", "list", "--projection", name, "--limit", "1", "-o", "json").data["jobs"]
+    shown: dict[str, Any] = imported.run("jobs", "show", job["id"], "-o", "json").data
+    assert (shown["id"], shown["requested_at"]) == (job["id"], job["requested_at"])
+    return shown
+
+
+def test_a_detached_rebuild_whose_process_is_killed_is_taken_over(imported: Installation) -> None:
+    name = "parties_directory"
+    with switching_held(imported) as connection:
+        assert imported.run("projections", "rebuild", name, "--detach").code == 0
+        generation = until_built(connection, name)
+        owner = "SELECT owner FROM read.jobs WHERE projection = %s AND state = 'running'"
+        ((first,),) = connection.execute(owner, (name,)).fetchall()
+        asked = job_of(imported, name)
+        assert asked["state"] == "running"
+        os.kill(int(first.rpartition(":")[2]), signal.SIGKILL)
+
+        def taken_over() -> bool:
+            rows = connection.execute(owner, (name,)).fetchall()
+            # Nobody is said to do it who does not live.
+            return bool(rows) and rows[0][0] not in (None, first)
+
+        assert wait_until(taken_over, timeout_seconds=60)
+        assert job_of(imported, name)["state"] == "running"
+    assert wait_until(lambda: job_of(imported, name)["state"] != "running", timeout_seconds=60)
+    done = job_of(imported, name)
+    assert (done["id"], done["state"]) == (asked["id"], "done")
+    assert (done["started_at"], done["requested_at"]) == (asked["started_at"], asked["requested_at"])
+    assert (done["outcome"]["promoted"], done["outcome"]["generation"]) == (True, generation)
+    with api_client(imported) as api:
+        assert api.get(f"/v1/jobs/{done['id']}").json() == done
+
+
+def test_a_job_can_be_cancelled_and_one_there_is_none_of_is_not_found(imported: Installation) -> None:
+    name = "parties_directory"
+    with switching_held(imported) as connection:
+        assert imported.run("projections", "rebuild", name, "--detach").code == 0
+        until_built(connection, name)
+        job = job_of(imported, name)
+        assert imported.run("jobs", "cancel", job["id"]).code == 0
+        assert wait_until(lambda: job_of(imported, name)["state"] == "cancelled", timeout_seconds=60)
+    assert imported.run("jobs", "show", "job_00000000000000000000000000").code == 3
+    assert imported.run("jobs", "show", "nonsense").code == 2
+
+
+def test_an_interrupted_rebuild_goes_on_where_it_stopped(imported: Installation) -> None:
+    name = "stock_levels"
+    with switching_held(imported) as connection:
+        rebuilding = imported.start("projections", "rebuild", name, "-o", "json")
+        generation = until_built(connection, name)
+        rebuilding.send_signal(signal.SIGINT)
+        out, err = rebuilding.communicate(timeout=60)
+    assert rebuilding.returncode == 130, err
+    assert f"ccontrol projections rebuild {name}" in err
+    (said,) = json.loads(out)["diagnostics"]
+    assert said["code"] == "interrupted"
+    assert job_of(imported, name)["state"] == "interrupted"
+    again = imported.run("projections", "rebuild", name, "-o", "json")
+    assert again.code == 0, again.err
+    (each,) = again.data["projections"]
+    assert (each["generation"], each["promoted"], each["equal"]) == (generation, True, True)
+    assert job_of(imported, name)["state"] == "done"
+
+
+def test_a_killed_rebuild_is_nobodys_job_and_goes_on_when_called_again(imported: Installation) -> None:
+    name = "stock_levels"
+    with switching_held(imported) as connection:
+        rebuilding = imported.start("projections", "rebuild", name)
+        generation = until_built(connection, name)
+        rebuilding.kill()
+        rebuilding.communicate(timeout=60)
+    again: list[Said] = []
+
+    def not_busy() -> bool:
+        """PostgreSQL notices within two seconds that nobody is there any more, whatever it is doing."""
+        again[:] = [imported.run("projections", "rebuild", name, "-o", "json")]
+        return again[0].code != 5
+
+    assert wait_until(not_busy, timeout_seconds=60)
+    assert again[0].code == 0, again[0].err
+    assert again[0].data["projections"][0]["generation"] == generation
+    states = imported.run("jobs", "list", "--projection", name, "--limit", "2", "-o", "json").data["jobs"]
+    assert [job["state"] for job in states] == ["done", "interrupted"]
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(imported: Installation) -> None:
+    screen, terminal = pty.openpty()
+    rebuilding = imported.start("projections", "rebuild", "stock_levels", terminal=terminal)
+    os.close(terminal)
+    shown = b""
+    with suppress(OSError):  # the terminal ends with the last who had it
+        while chunk := os.read(screen, 65_536):
+            shown += chunk
+    os.close(screen)
+    assert rebuilding.communicate(timeout=60)[0].count("stock_levels") == 1
+    assert rebuilding.returncode == 0
+    text = shown.decode()
+    assert "\x1b[" in text, "a bar is drawn again and again in its place"
+    assert re.search(r"stock_levels@1.*━.*100%.*serving @1", text)
+
+    plain = imported.start("projections", "rebuild", "stock_levels")
+    err = plain.communicate(timeout=60)[1]
+    assert "\x1b" not in err
+    assert re.search(r"^ccontrol: stock_levels@1  100 %  [0-9,]+/[0-9,]+ events  ", err, re.MULTILINE)
+
+    lines = imported.start("projections", "rebuild", "stock_levels", "-o", "jsonl")
+    out, err = lines.communicate(timeout=60)
+    progress = [json.loads(line)["progress"] for line in err.splitlines() if line.startswith("{")]
+    assert {each["projection"] for each in progress} == {"stock_levels"}
+    assert progress[-1]["done"] == progress[-1]["total"]
+    assert json.loads(out)["promoted"] is True
 
 
 def test_one_event_is_left_out_only_for_a_reason_and_of_the_books_only_by_breaking_the_glass(

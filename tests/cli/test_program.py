@@ -46,7 +46,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout.splitlines()[-1] == "[]"
     assert "Examples" in asked.stdout
-    groups = "audit companies db events import projections ps report serve store"
+    groups = "audit companies db events import jobs projections ps report serve store"
     for group in groups.split():
         assert f"\n  {group} " in asked.stdout
 
