@@ -51,7 +51,11 @@ async def _beat(leases: Leases, connection: Connection, tasks: _Tasks, work: Wor
     for partition, (_, task) in list(tasks.items()):
         if task.done():
             del tasks[partition]
-            if error := task.exception():
+            if task.cancelled():
+                # Not by us: something inside let a cancellation of its own out. Asked for its exception, the
+                # task would end this as well, and nobody would fold here any more.
+                _log.error("partition_ended", lane=leases.lane, partition=partition)
+            elif error := task.exception():
                 # Our own defect: it must not take the other partitions down. The next beat tries again.
                 _log.error("partition_crashed", lane=leases.lane, partition=partition, exc_info=error)
     for partition, fence in valid.items():

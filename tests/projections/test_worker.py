@@ -414,6 +414,25 @@ async def test_a_worker_that_lost_the_database_begins_again(
     assert await balances(bench) == expected_balances(log)
 
 
+async def test_a_partition_whose_work_ends_by_itself_is_taken_up_again(
+    bench: Bench, log: FakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ends it, as a library that lets a cancellation of its own out: the lease is still held."""
+    await fill(log, 100)
+    run, ended = Feed.run, set[int]()
+
+    async def ending(self: Feed) -> None:
+        if self._partition not in ended:
+            ended.add(self._partition)
+            raise asyncio.CancelledError
+        await run(self)
+
+    monkeypatch.setattr(Feed, "run", ending)
+    async with bench.worker(log, [Balances]):
+        await bench.caught_up(log, "sample_balances")
+    assert len(ended) == PARTITIONS
+
+
 async def test_in_another_epoch_a_worker_begins_again(bench: Bench, log: FakeLog) -> None:
     """What it knows, and what is in Redis, is of a history that is no more."""
     await fill(log, 100)
