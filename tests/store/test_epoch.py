@@ -7,8 +7,9 @@ import psycopg
 import pytest
 
 from tests.conftest import fresh_database
+from tests.store.tampering import tampering
 from write_model.store import epoch
-from write_model.store.log import Log
+from write_model.store.log import POLL_SECONDS, Log
 from write_model.store.store import Store
 
 pytestmark = pytest.mark.asyncio
@@ -84,4 +85,19 @@ async def test_a_log_that_is_followed_knows(log: Log, database_url: str) -> None
     raised = await epoch.raise_epoch(database_url, "restored", NOW)
     async with asyncio.timeout(30):
         while log.epoch != raised.number:
+            await log.wait(0, 0, 0.05)
+
+
+async def test_in_the_middle_of_a_restore_nothing_is_concluded(log: Log, database_url: str) -> None:
+    """Dropped and filled anew by pg_restore, while somebody follows."""
+    for table in ("store_epoch", "partition_heads"):
+        with tampering(database_url) as connection:
+            connection.execute(f"DELETE FROM ccontrol.{table}")  # noqa: S608 - ours
+        await log.wait(0, 0, 2 * POLL_SECONDS)
+        assert log.epoch == 1
+    with tampering(database_url) as connection:
+        connection.execute("INSERT INTO ccontrol.partition_heads (partition) SELECT generate_series(0, 7)")
+        connection.execute("INSERT INTO ccontrol.store_epoch (epoch, reason) VALUES (7, 'restored')")
+    async with asyncio.timeout(30):
+        while log.epoch != 7:
             await log.wait(0, 0, 0.05)

@@ -145,7 +145,8 @@ class Log:
 
     async def _refresh(self, rows: list[Row]) -> None:
         heads: dict[int, int] = {partition: position for partition, position, _ in rows}
-        self.epoch = rows[0][2]
+        # In the middle of a restore there may be neither a head nor an epoch yet.
+        self.epoch = next((number for _, _, number in rows if number is not None), self.epoch)
         if heads != self._heads:
             async with self._moved:
                 self._heads = heads
