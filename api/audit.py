@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/audit", tags=["audit"])
 PERSONAL = "audit.personal"
 """Whoever has this permission sees personal texts in what was recorded; others see whom they are about."""
 
-Trail = Annotated[Reading, Depends(reads("audit_events", permission="audit.read"))]
+Trail = Annotated[Reading, reads("audit_events", permission="audit.read")]
 
 _POSITION_MAX = 10**18
 # What a field of an event names, for those that are shown with a prefix.

@@ -12,8 +12,8 @@ from read_model.catalog.products import ProductRow, product, products
 
 router = APIRouter(prefix="/v1", tags=["catalog"])
 
-Products = Annotated[Reading, Depends(reads("catalog_products", permission="catalog.read"))]
-Trail = Annotated[Reading, Depends(reads("audit_events", permission="catalog.read"))]
+Products = Annotated[Reading, reads("catalog_products", permission="catalog.read")]
+Trail = Annotated[Reading, reads("audit_events", permission="catalog.read")]
 Pages = Annotated[Paging, Depends(paging)]
 
 

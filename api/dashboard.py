@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from api.cached import reading_of
 from api.queries import Reading, reads
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1", tags=["reports"])
 
 @router.get("/dashboard", response_model=shape_of(Dashboard, as_of=AsOf))
 async def show_dashboard(
-    reading: Annotated[Reading, Depends(reads("sales_dashboard", permission="reports.read"))],
+    reading: Annotated[Reading, reads("sales_dashboard", permission="reports.read")],
     request: Request,
     response: Response,
 ) -> Any:

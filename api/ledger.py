@@ -24,10 +24,10 @@ router = APIRouter(prefix="/v1", tags=["ledger"])
 
 _PERMISSION = "ledger.read"
 
-Lines = Annotated[Reading, Depends(reads("ledger_lines", permission=_PERMISSION))]
-Chart = Annotated[Reading, Depends(reads("ledger_accounts", permission=_PERMISSION))]
-Calendar = Annotated[Reading, Depends(reads("ledger_periods", permission=_PERMISSION))]
-Balance = Annotated[Reading, Depends(reads("ledger_lines", "ledger_accounts", permission=_PERMISSION))]
+Lines = Annotated[Reading, reads("ledger_lines", permission=_PERMISSION)]
+Chart = Annotated[Reading, reads("ledger_accounts", permission=_PERMISSION)]
+Calendar = Annotated[Reading, reads("ledger_periods", permission=_PERMISSION)]
+Balance = Annotated[Reading, reads("ledger_lines", "ledger_accounts", permission=_PERMISSION)]
 Pages = Annotated[Paging, Depends(paging)]
 Times = Annotated[Axes, Depends(axes)]
 DocumentFilter = Annotated[UUID | None, Depends(document_filter)]

@@ -50,7 +50,7 @@ _SIGNED = text("SELECT heads, oldest_seconds FROM integration.signed_heads_waiti
 
 # As in `Text`, but in the path.
 Name = Annotated[str, Path(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
-Looking = Annotated[Reading, Depends(reads(permission=LOOK))]
+Looking = Annotated[Reading, reads(permission=LOOK)]
 
 looks = APIRouter(prefix="/v1/ops", tags=["operations"])
 

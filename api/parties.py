@@ -12,8 +12,8 @@ from read_model.parties.directory import PartyRow, parties, party
 
 router = APIRouter(prefix="/v1", tags=["parties"])
 
-Directory = Annotated[Reading, Depends(reads("parties_directory", permission="parties.read"))]
-Trail = Annotated[Reading, Depends(reads("audit_events", permission="parties.read"))]
+Directory = Annotated[Reading, reads("parties_directory", permission="parties.read")]
+Trail = Annotated[Reading, reads("audit_events", permission="parties.read")]
 Pages = Annotated[Paging, Depends(paging)]
 
 

@@ -4,7 +4,7 @@ A route says what it reads and what it takes:
 
     @router.get("/products")
     async def products(
-        reading: Annotated[Reading, Depends(reads("catalog_products", permission="catalog.read"))],
+        reading: Annotated[Reading, reads("catalog_products", permission="catalog.read")],
         paging: Annotated[Paging, Depends(paging)],
         status: str | None = None,
     ) -> Page[ProductRow]:
@@ -21,7 +21,7 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Any, TypeVar, get_origin
 from uuid import UUID
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api import cursors
@@ -110,9 +110,11 @@ class Reads:
             )
 
 
-def reads(*projections: str, permission: str, formats: tuple[str, ...] = (JSON,)) -> Reads:
-    """Declare what a route reads, who may ask, and the formats it answers in; use it as a dependency."""
-    return Reads(projections, permission, formats)
+def reads(*projections: str, permission: str, formats: tuple[str, ...] = (JSON,)) -> Any:
+    """What a route depends on: what it reads, who may ask, and the formats it answers in."""
+    # The snapshot ends with the endpoint, not when the client has taken the answer: whoever reads slowly, or
+    # not at all, would keep a connection and its transaction, and a few of them everybody's.
+    return Depends(Reads(projections, permission, formats), scope="function")
 
 
 # --- parameters ---------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ from write_model.values.period import Period
 
 router = APIRouter(prefix="/v1/reports", tags=["reports"])
 
-Books = Annotated[Reading, Depends(reads("ledger_lines", "ledger_accounts", permission="reports.read"))]
-Ages = Annotated[Reading, Depends(reads("settlement_ageing", "parties_directory", permission="reports.read"))]
+Books = Annotated[Reading, reads("ledger_lines", "ledger_accounts", permission="reports.read")]
+Ages = Annotated[Reading, reads("settlement_ageing", "parties_directory", permission="reports.read")]
 Times = Annotated[Axes, Depends(axes)]
 
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)

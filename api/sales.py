@@ -18,8 +18,8 @@ from write_model.values.invalid import Invalid
 
 router = APIRouter(prefix="/v1", tags=["sales"])
 
-Sales = Annotated[Reading, Depends(reads("sales_orders", "parties_directory", permission="sales.read"))]
-Trail = Annotated[Reading, Depends(reads("audit_events", permission="sales.read"))]
+Sales = Annotated[Reading, reads("sales_orders", "parties_directory", permission="sales.read")]
+Trail = Annotated[Reading, reads("audit_events", permission="sales.read")]
 Pages = Annotated[Paging, Depends(paging)]
 
 _NUMBER = re.compile(r"VD-([1-9][0-9]{0,14})", re.ASCII)

@@ -28,18 +28,14 @@ router = APIRouter(prefix="/v1", tags=["settlement"])
 _TITLES = ("settlement_receivables", "settlement_instalments", "settlement_settlements", "parties_directory")
 _PERMISSION = "settlement.read"
 
-Receivables = Annotated[
-    Reading, Depends(reads("settlement_receivables", "parties_directory", permission=_PERMISSION))
-]
-Titles = Annotated[Reading, Depends(reads(*_TITLES, permission=_PERMISSION))]
-Instalments = Annotated[
-    Reading, Depends(reads("settlement_instalments", "parties_directory", permission=_PERMISSION))
-]
-Settlements = Annotated[Reading, Depends(reads("settlement_settlements", permission=_PERMISSION))]
-Trail = Annotated[Reading, Depends(reads("audit_events", permission=_PERMISSION))]
+Receivables = Annotated[Reading, reads("settlement_receivables", "parties_directory", permission=_PERMISSION)]
+Titles = Annotated[Reading, reads(*_TITLES, permission=_PERMISSION)]
+Instalments = Annotated[Reading, reads("settlement_instalments", "parties_directory", permission=_PERMISSION)]
+Settlements = Annotated[Reading, reads("settlement_settlements", permission=_PERMISSION)]
+Trail = Annotated[Reading, reads("audit_events", permission=_PERMISSION)]
 Payments = Annotated[
     Reading,
-    Depends(reads("audit_events", "settlement_instalments", "parties_directory", permission=_PERMISSION)),
+    reads("audit_events", "settlement_instalments", "parties_directory", permission=_PERMISSION),
 ]
 Pages = Annotated[Paging, Depends(paging)]
 InstalmentStatus = Literal["open", "overdue", "settled", "cancelled"]

@@ -11,7 +11,7 @@ from read_model.stock.levels import StockLevelRow, stock_levels
 
 router = APIRouter(prefix="/v1", tags=["stock"])
 
-Stock = Annotated[Reading, Depends(reads("stock_levels", "catalog_products", permission="stock.read"))]
+Stock = Annotated[Reading, reads("stock_levels", "catalog_products", permission="stock.read")]
 
 
 @router.get("/stock/levels", response_model=page_of(StockLevelRow))

@@ -22,11 +22,9 @@ router = APIRouter(prefix="/v1", tags=["treasury"])
 
 _PERMISSION = "treasury.read"
 
-Accounts = Annotated[Reading, Depends(reads("treasury_bank_accounts", permission=_PERMISSION))]
-Statement = Annotated[
-    Reading, Depends(reads("treasury_statement", "treasury_bank_accounts", permission=_PERMISSION))
-]
-Trail = Annotated[Reading, Depends(reads("audit_events", permission=_PERMISSION))]
+Accounts = Annotated[Reading, reads("treasury_bank_accounts", permission=_PERMISSION)]
+Statement = Annotated[Reading, reads("treasury_statement", "treasury_bank_accounts", permission=_PERMISSION)]
+Trail = Annotated[Reading, reads("audit_events", permission=_PERMISSION)]
 Pages = Annotated[Paging, Depends(paging)]
 
 

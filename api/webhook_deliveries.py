@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1", tags=["webhooks"])
 _PERMISSION = "webhooks.read"
 _COMMAND = "webhooks.redeliver"
 
-Deliveries = Annotated[Reading, Depends(reads(permission=_PERMISSION))]
+Deliveries = Annotated[Reading, reads(permission=_PERMISSION)]
 Pages = Annotated[Paging, Depends(paging)]
 
 

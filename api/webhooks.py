@@ -14,8 +14,8 @@ router = APIRouter(prefix="/v1", tags=["webhooks"])
 
 _PERMISSION = "webhooks.read"
 
-Webhooks = Annotated[Reading, Depends(reads("webhooks_endpoints", permission=_PERMISSION))]
-Trail = Annotated[Reading, Depends(reads("audit_events", permission=_PERMISSION))]
+Webhooks = Annotated[Reading, reads("webhooks_endpoints", permission=_PERMISSION)]
+Trail = Annotated[Reading, reads("audit_events", permission=_PERMISSION)]
 Pages = Annotated[Paging, Depends(paging)]
 
 

@@ -95,7 +95,10 @@ def open_engine(database_url: str, *, pool_size: int = 8) -> AsyncEngine:
         max_overflow=0,
         pool_pre_ping=False,
         connect_args={
-            "options": f"-c role=ccontrol_app -c jit=off -c statement_timeout={_QUESTION_MILLISECONDS_MAX}",
+            "options": "-c role=ccontrol_app -c jit=off "
+            f"-c statement_timeout={_QUESTION_MILLISECONDS_MAX} "
+            # Between two statements of a question there is only our own work.
+            f"-c idle_in_transaction_session_timeout={_QUESTION_MILLISECONDS_MAX}",
             "application_name": "ccontrol-reads",
             "connect_timeout": 5,
             # A database that vanished without a word is noticed, so that a question ends.

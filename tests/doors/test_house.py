@@ -3,7 +3,7 @@
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -23,6 +23,9 @@ from api.routes import gates_of, routes_of
 from tests.doors.house import House, move_in, open_house
 from tests.doors.world import assert_problem
 from write_model.values.identifiers import decode, encode
+
+# Of `open_engine`.
+_CONNECTIONS = 8
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -310,3 +313,46 @@ async def test_the_doors_answer_while_the_database_is_away(house: House) -> None
     finally:
         house.app.state.services = services
         await nowhere.dispose()
+
+
+async def test_clients_that_take_no_answer_keep_no_question_from_being_asked(house: House) -> None:
+    """More of them than there are connections, and each is in the middle of being answered."""
+    stuck, enough = asyncio.Event(), asyncio.Event()
+    answering = 0
+
+    async def never_taken(message: MutableMapping[str, Any]) -> None:
+        nonlocal answering
+        if message["type"] == "http.response.start":
+            answering += 1
+            if answering == _CONNECTIONS:
+                enough.set()
+        await stuck.wait()
+
+    async def nothing() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/v1/products",
+        "raw_path": b"/v1/products",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"authorization", f"Bearer {house.token}".encode())],
+        "client": ("127.0.0.1", 1),
+        "server": ("doors", 80),
+    }
+    asking = [
+        asyncio.create_task(house.app(dict(scope, state={}), nothing, never_taken))
+        for _ in range(2 * _CONNECTIONS)
+    ]
+    try:
+        async with asyncio.timeout(20):
+            await enough.wait()
+            assert (await house.get("/v1/products")).status_code == 200
+    finally:
+        stuck.set()
+        await asyncio.gather(*asking)
+    assert answering == 2 * _CONNECTIONS
