@@ -25,7 +25,6 @@ from integration.webhooks.calling import Caller
 from integration.webhooks.courier import Courier, Disable, Surroundings
 from integration.webhooks.fan_out import FanOut
 from projections.connections import open_pool
-from read_model.database import open_engine
 from runtime.logs import configure_logs
 from runtime.scraping import tell_numbers
 from runtime.settings import Settings
@@ -73,7 +72,6 @@ async def _courier(settings: Settings) -> AsyncIterator[tuple[Courier, Surroundi
     """One that runs; if it fails, so does the block."""
     keys = KeyRing.create(settings.root_key)
     caller = Caller(trust=_trust(settings), loopback_allowed=settings.webhooks_on_loopback)
-    engine = open_engine(settings.database_url, pool_size=4)
     try:
         async with (
             open_pool(settings.database_url, size=8, name="webhooks") as pool,
@@ -82,7 +80,6 @@ async def _courier(settings: Settings) -> AsyncIterator[tuple[Courier, Surroundi
         ):
             surroundings = Surroundings(
                 pool=pool,
-                engine=engine,
                 caller=caller,
                 secret_of=keys.webhook_secret,
                 disable=disabling(dispatcher),
@@ -100,7 +97,6 @@ async def _courier(settings: Settings) -> AsyncIterator[tuple[Courier, Surroundi
                 running.cancel()
     finally:
         caller.close()
-        await engine.dispose()
 
 
 def disabling(dispatcher: Dispatcher) -> Disable:

@@ -9,27 +9,27 @@ and those that fail never have more than half of the places.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Final
 from uuid import UUID
 
 import structlog
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from integration.together import Together
 from integration.webhooks import deliveries, metrics
 from integration.webhooks.calling import TOTAL_SECONDS, Answer, Caller, CallFailed
 from integration.webhooks.deliveries import KEPT, Attempt, Ruling, Taken
+from integration.webhooks.listeners import endpoints_of
 from integration.webhooks.retries import next_try, retry_after
 from integration.webhooks.signatures import signature
 from projections.backoff import Backoff
 from projections.connections import Connection, is_transient, stop_if_cancelled
-from read_model.database import reading
-from read_model.webhooks.endpoints import Endpoint, endpoint
+from read_model.webhooks.endpoints import Endpoint
 from write_model.values.identifiers import encode
 from write_model.values.invalid import Invalid
 from write_model.values.web_address import WebAddress
@@ -54,6 +54,7 @@ _GIVE_UP_FAILURES: Final = 16
 # Longer than a call with everything around it may take.
 LEASE_SECONDS: Final = TOTAL_SECONDS + 48
 _IDLE_SECONDS: Final = 0.5
+_GATHER_SECONDS: Final = 0.01
 _HOUSEKEEPING_SECONDS: Final = 5.0
 _SNIPPET_CHARACTERS: Final = 500
 
@@ -63,7 +64,6 @@ class Surroundings:
     """What a courier is given."""
 
     pool: AsyncConnectionPool[Connection]
-    engine: AsyncEngine
     caller: Caller
     secret_of: SecretOf
     disable: Disable
@@ -84,6 +84,8 @@ class Courier:
         self._busy: set[asyncio.Task[None]] = set()
         self._failing: set[asyncio.Task[None]] = set()
         self._outcomes: Counter[str] = Counter()
+        self._looked_at_failing = 0.0
+        self._together: Together[UUID, Mapping[UUID, Endpoint]] = Together(self._read)
 
     def ring(self) -> None:
         """Look now."""
@@ -98,8 +100,10 @@ class Courier:
                 stop_if_cancelled()
                 try:
                     self._bell.clear()
-                    taken = await self.look(tasks)
+                    taken = await self.look(tasks, failing=self._is_time_for_failing())
                     backoff.reset()
+                    # More is done, or due, after a moment: each look costs the same.
+                    await asyncio.sleep(_GATHER_SECONDS)
                     if not taken:
                         with suppress(TimeoutError):
                             async with asyncio.timeout(_IDLE_SECONDS):
@@ -111,15 +115,24 @@ class Courier:
                     _log.warning("courier_waits", error=type(error).__name__)
                     await asyncio.sleep(backoff.failed())
 
-    async def look(self, tasks: asyncio.TaskGroup) -> int:
-        """Take what is due and there is a place for; returns how many."""
+    def _is_time_for_failing(self) -> bool:
+        """Those that fail are tried again after seconds, not at once."""
+        if monotonic() - self._looked_at_failing < _IDLE_SECONDS:
+            return False
+        self._looked_at_failing = monotonic()
+        return True
+
+    async def look(self, tasks: asyncio.TaskGroup, *, failing: bool = True) -> int:
+        """Take what is due and there is a place for, or only of those that do not fail; returns how many."""
         places = self._with.places
         healthy = await self._take(places - len(self._busy), failing=False)
         self._start(tasks, healthy, self._busy)
+        if not failing:
+            return len(healthy)
         room = min(places // 2 - len(self._failing), places - len(self._busy))
-        failing = await self._take(room, failing=True)
-        self._start(tasks, failing, self._busy, self._failing)
-        return len(healthy) + len(failing)
+        ill = await self._take(room, failing=True)
+        self._start(tasks, ill, self._busy, self._failing)
+        return len(healthy) + len(ill)
 
     async def _take(self, room: int, *, failing: bool) -> list[Taken]:
         if room <= 0:
@@ -161,8 +174,7 @@ class Courier:
         if taken.tries > taken.tries_max + _CRASHES_MAX:
             await self._settle(taken, Ruling(state="failed", reason="courier-lost"), None, "failed")
             return
-        async with reading(here.engine, taken.company_id) as connection:
-            found = await endpoint(connection, taken.company_id, taken.webhook_id)
+        found = (await self._together.do(taken.company_id)).get(taken.webhook_id)
         if found is None or not (found.is_enabled or taken.topic == TestRequested.topic):
             reason = "webhook-removed" if found is None else "webhook-disabled"
             await self._settle(taken, Ruling(state="dropped", reason=reason), None, "dropped")
@@ -179,6 +191,12 @@ class Courier:
             snippet=_shown(answer.snippet) if answer else "",
         )
         await self._judge(taken, answer, attempt)
+
+    async def _read(self, companies: Sequence[UUID]) -> Mapping[UUID, Endpoint]:
+        """All webhooks of these, as they are now."""
+        async with self._with.pool.connection() as connection:
+            found = await endpoints_of(connection, companies)
+        return {each.id: each for some in found.values() for each in some}
 
     async def _call(self, taken: Taken, found: Endpoint, now: datetime) -> tuple[Answer | None, str | None]:
         here = self._with
@@ -201,9 +219,7 @@ class Courier:
         here = self._with
         now = here.clock()
         if answer is not None and 200 <= answer.status < 300:
-            if await self._settle(taken, Ruling(state="delivered"), attempt, "delivered"):
-                async with here.pool.connection() as connection:
-                    await deliveries.note_health(connection, taken.webhook_id)
+            await self._settle(taken, Ruling(state="delivered"), attempt, "delivered")
             return
         reason = attempt.error or f"status-{attempt.status}"
         if answer is not None and answer.status == 410:

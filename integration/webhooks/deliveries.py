@@ -5,7 +5,7 @@ them. What it writes afterwards is written only while the row is still its own. 
 the clock the courier was given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,17 +21,31 @@ PENDING_MAX: Final = 10_000
 KEPT: Final = timedelta(days=30)
 """How long what came of a delivery is kept."""
 
+# What waits for each webhook is counted once, and the new ones after it.
 _ENQUEUE = """
+WITH new AS (
+    SELECT *, row_number() OVER (PARTITION BY webhook_id ORDER BY n) AS place
+        FROM unnest(%(companies)s::uuid[], %(deliveries)s::uuid[], %(webhooks)s::uuid[], %(events)s::uuid[],
+                %(topics)s::text[], %(positions)s::bigint[], %(bodies)s::bytea[], %(tries_max)s::int[])
+            WITH ORDINALITY
+            AS u (company_id, delivery_id, webhook_id, event_id, topic, "position", body, tries_max, n)),
+queues AS (
+    SELECT webhook_id, (
+            SELECT count(*) FROM (SELECT FROM integration.webhook_deliveries d
+                WHERE d.webhook_id = w.webhook_id AND d.state = 'pending'
+                LIMIT %(pending_max)s) AS pending) AS waiting
+        FROM (SELECT DISTINCT webhook_id FROM new) AS w),
+judged AS (
+    SELECT new.*, place + waiting <= %(pending_max)s AS has_room FROM new JOIN queues USING (webhook_id))
 INSERT INTO integration.webhook_deliveries
     (company_id, delivery_id, webhook_id, event_id, topic, "position", body, tries_max, created_at, due_at,
      state, reason, ended_at)
-    SELECT %(company_id)s, %(delivery_id)s, %(webhook_id)s, %(event_id)s, %(topic)s, %(position)s, %(body)s,
-            %(tries_max)s, %(now)s, %(now)s, CASE WHEN room THEN 'pending' ELSE 'dropped' END,
-            CASE WHEN NOT room THEN 'queue-full' END, CASE WHEN NOT room THEN %(now)s::timestamptz END
-        FROM (SELECT count(*) < %(pending_max)s AS room
-                FROM (SELECT FROM integration.webhook_deliveries
-                        WHERE webhook_id = %(webhook_id)s AND state = 'pending'
-                        LIMIT %(pending_max)s) AS waiting) AS queue
+    SELECT company_id, delivery_id, webhook_id, event_id, topic, "position", body, tries_max, %(now)s,
+            %(now)s,
+            CASE WHEN has_room THEN 'pending' ELSE 'dropped' END,
+            CASE WHEN NOT has_room THEN 'queue-full' END,
+            CASE WHEN NOT has_room THEN %(now)s::timestamptz END
+        FROM judged ORDER BY n
     ON CONFLICT DO NOTHING
 """
 _REDELIVER = """
@@ -77,19 +91,26 @@ UPDATE integration.webhook_deliveries d
     RETURNING d.company_id, d.delivery_id, d.webhook_id, d.event_id, d.topic, d.body, d.tries, d.tries_max,
         d.attempts
 """
+# Nothing at all when it is somebody else's by now. A success ends what counts as failing.
 _SETTLE = """
-UPDATE integration.webhook_deliveries
-    SET state = %(state)s, reason = %(reason)s, due_at = coalesce(%(due_at)s, due_at),
-        ended_at = %(ended_at)s, leased_until = NULL, owner = NULL
-    WHERE company_id = %(company_id)s AND delivery_id = %(delivery_id)s AND state = 'pending'
-        AND owner = %(owner)s AND attempts = %(attempts)s
-"""
-_NOTE = """
-INSERT INTO integration.webhook_attempts
-    (company_id, delivery_id, number, started_at, milliseconds, status, error, snippet)
-    VALUES (%(company_id)s, %(delivery_id)s, %(attempts)s, %(started_at)s, %(milliseconds)s, %(status)s,
-        %(error)s, %(snippet)s)
-    ON CONFLICT DO NOTHING
+WITH settled AS (
+    UPDATE integration.webhook_deliveries
+        SET state = %(state)s, reason = %(reason)s, due_at = coalesce(%(due_at)s, due_at),
+            ended_at = %(ended_at)s, leased_until = NULL, owner = NULL
+        WHERE company_id = %(company_id)s AND delivery_id = %(delivery_id)s AND state = 'pending'
+            AND owner = %(owner)s AND attempts = %(attempts)s
+        RETURNING company_id, delivery_id, webhook_id, state),
+noted AS (
+    INSERT INTO integration.webhook_attempts
+        (company_id, delivery_id, number, started_at, milliseconds, status, error, snippet)
+        SELECT company_id, delivery_id, %(attempts)s, %(started_at)s, %(milliseconds)s, %(status)s,
+                %(error)s, %(snippet)s
+            FROM settled WHERE %(started_at)s::timestamptz IS NOT NULL
+        ON CONFLICT DO NOTHING),
+healed AS (
+    DELETE FROM integration.webhook_health h USING settled s
+        WHERE h.webhook_id = s.webhook_id AND s.state = 'delivered')
+SELECT FROM settled
 """
 _FAILED = """
 INSERT INTO integration.webhook_health AS h (webhook_id, company_id, failures, failing_since)
@@ -97,6 +118,19 @@ INSERT INTO integration.webhook_health AS h (webhook_id, company_id, failures, f
     ON CONFLICT (webhook_id) DO UPDATE SET failures = h.failures + 1
     RETURNING failures, failing_since
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class New:
+    """An event that a webhook is to be told."""
+
+    company_id: UUID
+    webhook_id: UUID
+    event_id: UUID
+    topic: str
+    position: int
+    body: bytes
+    tries_max: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,30 +182,20 @@ def delivery_id_of(webhook_id: UUID, event_id: UUID) -> UUID:
 
 
 async def enqueue(
-    connection: Connection,
-    *,
-    company_id: UUID,
-    webhook_id: UUID,
-    event_id: UUID,
-    topic: str,
-    position: int,
-    body: bytes,
-    tries_max: int,
-    now: datetime,
-    pending_max: int = PENDING_MAX,
+    connection: Connection, new: Sequence[New], *, now: datetime, pending_max: int = PENDING_MAX
 ) -> None:
-    """Have an event told, unless it is to be already; dropped at once when too much waits already."""
+    """Have events told, unless they are to be already; dropped at once when too much waits already."""
     await connection.execute(
         _ENQUEUE,
         {
-            "company_id": company_id,
-            "delivery_id": delivery_id_of(webhook_id, event_id),
-            "webhook_id": webhook_id,
-            "event_id": event_id,
-            "topic": topic,
-            "position": position,
-            "body": body,
-            "tries_max": tries_max,
+            "companies": [each.company_id for each in new],
+            "deliveries": [delivery_id_of(each.webhook_id, each.event_id) for each in new],
+            "webhooks": [each.webhook_id for each in new],
+            "events": [each.event_id for each in new],
+            "topics": [each.topic for each in new],
+            "positions": [each.position for each in new],
+            "bodies": [each.body for each in new],
+            "tries_max": [each.tries_max for each in new],
             "now": now,
             "pending_max": pending_max,
         },
@@ -249,38 +273,25 @@ async def settle(
     now: datetime,
 ) -> bool:
     """Write down what came of it; False, and nothing is written, when it is somebody else's by now."""
-    row = {
-        "company_id": taken.company_id,
-        "delivery_id": taken.delivery_id,
-        "attempts": taken.attempts,
-        "owner": owner,
-    }
-    async with connection.transaction():
-        done = await connection.execute(
-            _SETTLE,
-            {
-                **row,
-                "state": ruling.state,
-                "reason": ruling.reason,
-                "due_at": ruling.due_at,
-                "ended_at": None if ruling.state == "pending" else now,
-            },
-        )
-        if done.rowcount == 0:
-            return False
-        if attempt is not None:
-            await connection.execute(
-                _NOTE,
-                {
-                    **row,
-                    "started_at": attempt.started_at,
-                    "milliseconds": attempt.milliseconds,
-                    "status": attempt.status,
-                    "error": attempt.error,
-                    "snippet": attempt.snippet,
-                },
-            )
-    return True
+    done = await connection.execute(
+        _SETTLE,
+        {
+            "company_id": taken.company_id,
+            "delivery_id": taken.delivery_id,
+            "attempts": taken.attempts,
+            "owner": owner,
+            "state": ruling.state,
+            "reason": ruling.reason,
+            "due_at": ruling.due_at,
+            "ended_at": None if ruling.state == "pending" else now,
+            "started_at": attempt and attempt.started_at,
+            "milliseconds": attempt and attempt.milliseconds,
+            "status": attempt and attempt.status,
+            "error": attempt and attempt.error,
+            "snippet": attempt and attempt.snippet,
+        },
+    )
+    return done.rowcount > 0
 
 
 async def note_failure(connection: Connection, company_id: UUID, webhook_id: UUID, now: datetime) -> Health:
@@ -293,7 +304,7 @@ async def note_failure(connection: Connection, company_id: UUID, webhook_id: UUI
 
 
 async def note_health(connection: Connection, webhook_id: UUID) -> None:
-    """It works, or is to be looked at with fresh eyes."""
+    """It is to be looked at with fresh eyes."""
     await connection.execute("DELETE FROM integration.webhook_health WHERE webhook_id = %s", (webhook_id,))
 
 

@@ -14,7 +14,9 @@ import structlog
 from psycopg_pool import AsyncConnectionPool
 
 from integration.event import IntegrationEvent
+from integration.together import Together
 from integration.webhooks import deliveries
+from integration.webhooks.deliveries import New
 from integration.webhooks.listeners import Listeners
 from integration.webhooks.retries import TRIES_MAX
 from projections.connections import Connection
@@ -44,6 +46,7 @@ class FanOut:
     ) -> None:
         self._pool = pool
         self._listeners = Listeners(pool)
+        self._together: Together[Sequence[New], None] = Together(self._write)
         self._clock = clock
         self._ring = ring
 
@@ -70,12 +73,9 @@ class FanOut:
         if not webhooks:
             return
         body = _told(event)
-        async with self._pool.connection() as connection, connection.transaction():
-            # The broker forgets the event after this: a crash of the database must not.
-            await connection.execute("SET LOCAL synchronous_commit = on")
-            for webhook_id in webhooks:
-                await deliveries.enqueue(
-                    connection,
+        await self._together.do(
+            [
+                New(
                     company_id=event.company_id,
                     webhook_id=webhook_id,
                     event_id=event.id,
@@ -83,8 +83,17 @@ class FanOut:
                     position=event.position,
                     body=body,
                     tries_max=tries_max,
-                    now=self._clock(),
                 )
+                for webhook_id in webhooks
+            ]
+        )
+
+    async def _write(self, asked: Sequence[Sequence[New]]) -> None:
+        async with self._pool.connection() as connection, connection.transaction():
+            # The broker forgets the events after this: a crash of the database must not.
+            await connection.execute("SET LOCAL synchronous_commit = on")
+            new = [each for some in asked for each in some]
+            await deliveries.enqueue(connection, new, now=self._clock())
         self._ring()
 
     async def _redeliver(self, event: IntegrationEvent) -> None:

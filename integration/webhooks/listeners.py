@@ -1,7 +1,6 @@
 """Who listens in a company, as the projection of webhooks has it: asked once for all who want to know it.
 
-Handlers of many events ask at the same time, of one company or of many. They wait for one question that is
-about all their companies; who comes while it is on its way is in the next one.
+Handlers of many events ask at the same time, of one company or of many: one question is about all of them.
 """
 
 import asyncio
@@ -14,8 +13,9 @@ from uuid import UUID
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
+from integration.together import Together
 from projections.connections import Connection
-from read_model.webhooks.endpoints import Endpoint
+from read_model.webhooks.endpoints import ENDPOINT_COLUMNS, Endpoint, endpoint_of
 
 PROJECTION: Final = "webhooks_endpoints"
 _COMPANIES_MAX: Final = 10_000
@@ -32,10 +32,9 @@ _CHECKPOINTS = """
 SELECT c.partition, c.position FROM read.projections p
     JOIN read.checkpoints c ON c.projection = p.name AND c.generation = p.generation WHERE p.name = %s
 """
-_ENDPOINTS = """
-SELECT company_id, webhook_id, url, topics, status, active_since, secret_id, previous_secret_id, rotated_at
-    FROM read.webhooks_endpoints WHERE company_id = ANY(%s)
-"""
+_ENDPOINTS = f"""
+SELECT company_id, {ENDPOINT_COLUMNS} FROM read.webhooks_endpoints WHERE company_id = ANY(%s)
+"""  # noqa: S608  # our own column names
 
 
 class NotFoldedYet(Exception):
@@ -61,9 +60,7 @@ class Listeners:
         # For an event before the position they are as good as new: of those registered since none wants it,
         # and the courier looks again before it calls.
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
-        self._companies: set[UUID] = set()
-        self._asking: asyncio.Task[_Answer] | None = None
-        self._next: asyncio.Task[_Answer] | None = None
+        self._together: Together[UUID, _Answer] = Together(self._ask)
 
     async def at(
         self, company_id: UUID, partition: int, position: int, *, patience_seconds: float
@@ -74,7 +71,7 @@ class Listeners:
             known = self._known.get(company_id)
             if known is None or known.position < position or monotonic() - known.at > _BELIEVED_SECONDS:
                 asked_at = monotonic()
-                checkpoints, endpoints = await self._asked(company_id)
+                checkpoints, endpoints = await self._together.do(company_id)
                 known = _Known(asked_at, checkpoints.get(partition, 0), endpoints.get(company_id, ()))
                 self._learn(company_id, known)
             if known.position >= position:
@@ -89,47 +86,24 @@ class Listeners:
         if len(self._known) > _COMPANIES_MAX:
             self._known.popitem(last=False)
 
-    async def _asked(self, company_id: UUID) -> _Answer:
-        """The answer to a question that begins after this call and is about this company as well."""
-        self._companies.add(company_id)
-        if self._next is None:
-            self._next = asyncio.create_task(self._ask_after(self._asking))
-        # Shielded: others wait for it, too.
-        return await asyncio.shield(self._next)
-
-    async def _ask_after(self, before: "asyncio.Task[_Answer] | None") -> _Answer:
-        if before is not None:
-            await asyncio.wait([before])
-        self._asking, self._next = self._next, None
-        companies, self._companies = list(self._companies), set()
+    async def _ask(self, companies: Sequence[UUID]) -> _Answer:
         try:
             async with self._pool.connection() as connection:
                 await connection.execute(_BEGIN)
                 try:
-                    return await _read(connection, companies)
+                    cursor = await connection.execute(_CHECKPOINTS, (PROJECTION,))
+                    checkpoints: dict[int, int] = dict(await cursor.fetchall())
+                    return checkpoints, await endpoints_of(connection, companies)
                 finally:
                     await connection.rollback()
         except psycopg.errors.UndefinedTable:
             return {}, {}  # no projector has been here yet
 
 
-async def _read(connection: Connection, companies: list[UUID]) -> _Answer:
-    cursor = await connection.execute(_CHECKPOINTS, (PROJECTION,))
-    checkpoints: dict[int, int] = dict(await cursor.fetchall())
-    cursor = await connection.execute(_ENDPOINTS, (companies,))
+async def endpoints_of(connection: Connection, companies: Sequence[UUID]) -> dict[UUID, list[Endpoint]]:
+    """The webhooks of some companies."""
+    cursor = await connection.execute(_ENDPOINTS, (list(set(companies)),))
     found: dict[UUID, list[Endpoint]] = {}
-    for row in await cursor.fetchall():
-        company_id, webhook_id, url, topics, status, active_since, secret_id, previous, rotated_at = row
-        found.setdefault(company_id, []).append(
-            Endpoint(
-                id=webhook_id,
-                url=url,
-                topics=tuple(topics.split(" ")),
-                is_enabled=status == "enabled",
-                active_since=active_since,
-                secret_id=secret_id,
-                previous_secret_id=previous,
-                rotated_at=rotated_at,
-            )
-        )
-    return checkpoints, found
+    for company_id, *row in await cursor.fetchall():
+        found.setdefault(company_id, []).append(endpoint_of(row))
+    return found

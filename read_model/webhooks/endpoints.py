@@ -99,21 +99,6 @@ async def webhook(connection: AsyncConnection, company_id: UUID, webhook_id: UUI
     return None if row is None else _row(row)
 
 
-async def endpoints(connection: AsyncConnection, company_id: UUID) -> Sequence[Endpoint]:
-    """All of them."""
-    return [
-        _endpoint(row)
-        for row in await connection.execute(select(TABLE).where(TABLE.c.company_id == company_id))
-    ]
-
-
-async def endpoint(connection: AsyncConnection, company_id: UUID, webhook_id: UUID) -> Endpoint | None:
-    """One of them, or None when it is gone."""
-    question = select(TABLE).where(TABLE.c.company_id == company_id, TABLE.c.webhook_id == webhook_id)
-    row = (await connection.execute(question)).one_or_none()
-    return None if row is None else _endpoint(row)
-
-
 def _row(row: Row[Any]) -> WebhookRow:
     return WebhookRow(
         id=row.webhook_id,
@@ -129,14 +114,22 @@ def _row(row: Row[Any]) -> WebhookRow:
     )
 
 
-def _endpoint(row: Row[Any]) -> Endpoint:
+ENDPOINT_COLUMNS = """
+webhook_id, url, topics, status, active_since, secret_id, previous_secret_id, rotated_at
+"""
+"""Of the view `read.webhooks_endpoints`: whoever delivers reads many companies with one statement."""
+
+
+def endpoint_of(row: Sequence[Any]) -> Endpoint:
+    """A row of these columns."""
+    webhook_id, url, topics, status, active_since, secret_id, previous_secret_id, rotated_at = row
     return Endpoint(
-        id=row.webhook_id,
-        url=row.url,
-        topics=tuple(row.topics.split(" ")),
-        is_enabled=row.status == "enabled",
-        active_since=row.active_since,
-        secret_id=row.secret_id,
-        previous_secret_id=row.previous_secret_id,
-        rotated_at=row.rotated_at,
+        id=webhook_id,
+        url=url,
+        topics=tuple(topics.split(" ")),
+        is_enabled=status == "enabled",
+        active_since=active_since,
+        secret_id=secret_id,
+        previous_secret_id=previous_secret_id,
+        rotated_at=rotated_at,
     )

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from integration.bookkeeping import ensure
 from integration.event import IntegrationEvent, told
@@ -23,7 +22,6 @@ from projections.lane import Fence, Follower
 from projections.roster import Catalogue
 from projections.sql_lane import SqlLane
 from projections.webhooks.endpoints import WebhooksEndpoints
-from read_model.database import open_engine
 from tests.scenario import recorded
 from tests.webhooks.receiver import NAME, Receiver, authority, resolving
 from write_model.message import Actor, Context, Event
@@ -45,7 +43,6 @@ class PostOffice:
     """One company's; its clock stands still until a test moves it."""
 
     pool: Pool
-    engine: AsyncEngine
     lane: SqlLane
     followers: list[Follower]
     company_id: UUID = field(default_factory=uuid4)
@@ -111,7 +108,6 @@ class PostOffice:
     def surroundings(self, owner: str = "courier", *, seconds: float = 3, **changes: Any) -> Surroundings:
         given: dict[str, Any] = {
             "pool": self.pool,
-            "engine": self.engine,
             "caller": Caller(
                 resolve=resolving(["127.0.0.1"]), trust=authority().trust(), total_seconds=seconds, threads=2
             ),
@@ -195,7 +191,6 @@ async def furnish(database_url: str) -> None:
 @asynccontextmanager
 async def open_post_office(database_url: str) -> AsyncIterator[PostOffice]:
     """In a furnished database, of which the deliveries of others are thrown away."""
-    engine = open_engine(database_url, pool_size=4)
     async with open_pool(database_url, size=8) as pool:
         async with await connect(database_url) as connection:
             for table in ("webhook_attempts", "webhook_deliveries", "webhook_health", "webhook_outcomes"):
@@ -207,7 +202,4 @@ async def open_post_office(database_url: str) -> AsyncIterator[PostOffice]:
         folders = Catalogue((WebhooksEndpoints,)).folders.values()
         followers = [Follower(folder, 1, 0, fence) for folder in folders]
         await lane.locate(followers, 0)
-        try:
-            yield PostOffice(pool, engine, lane, followers, position=position)
-        finally:
-            await engine.dispose()
+        yield PostOffice(pool, lane, followers, position=position)

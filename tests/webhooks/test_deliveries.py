@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from integration.webhooks import deliveries
 from integration.webhooks.courier import FAILING, GONE
-from integration.webhooks.deliveries import Attempt, Ruling
+from integration.webhooks.deliveries import Attempt, New, Ruling
 from tests.webhooks.post_office import PostOffice, secret_of
 from tests.webhooks.receiver import Received, answering, receiving, saying
 from write_model.webhooks.events import (
@@ -340,23 +340,24 @@ async def test_a_courier_whose_own_defect_crashes_a_delivery_goes_on_with_others
 async def test_too_many_waiting_are_dropped_and_none_of_another(office: PostOffice) -> None:
     one, other = uuid4(), uuid4()
     async with office.pool.connection() as connection:
-        for webhook_id in [one, one, one, other]:
-            await deliveries.enqueue(
-                connection,
-                company_id=office.company_id,
-                webhook_id=webhook_id,
-                event_id=uuid4(),
-                topic="sales.sale_confirmed",
-                position=1,
-                body=b"{}",
-                tries_max=8,
-                now=office.now,
-                pending_max=2,
-            )
+        for some in ([one], [one, one, other], [one]):
+            new = [
+                New(
+                    company_id=office.company_id,
+                    webhook_id=webhook_id,
+                    event_id=uuid4(),
+                    topic="sales.sale_confirmed",
+                    position=1,
+                    body=b"{}",
+                    tries_max=8,
+                )
+                for webhook_id in some
+            ]
+            await deliveries.enqueue(connection, new, now=office.now, pending_max=2)
     found = await office.rows(
         "SELECT webhook_id, state, reason FROM integration.webhook_deliveries WHERE state = 'dropped'"
     )
-    assert found == [(one, "dropped", "queue-full")]
+    assert found == 2 * [(one, "dropped", "queue-full")]
 
 
 async def test_what_ended_long_ago_is_forgotten_and_what_waits_is_not(office: PostOffice) -> None:

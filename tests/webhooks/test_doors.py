@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from integration.webhooks import deliveries
-from integration.webhooks.deliveries import Attempt, Ruling
+from integration.webhooks.deliveries import Attempt, New, Ruling
 from projections.connections import connect
 from runtime import relay_process
 from runtime.settings import Settings
@@ -130,15 +130,8 @@ async def _delivered(
     company_id = decode("cmp", company or house.company_id)
     common: dict[str, Any] = {"company_id": company_id, "webhook_id": webhook_id, "event_id": event_id}
     async with await connect(database_url) as connection:
-        await deliveries.enqueue(
-            connection,
-            **common,
-            topic="sales.sale_confirmed",
-            position=7,
-            body=b"{}",
-            tries_max=1,
-            now=moment,
-        )
+        new = New(**common, topic="sales.sale_confirmed", position=7, body=b"{}", tries_max=1)
+        await deliveries.enqueue(connection, [new], now=moment)
         (taken,) = await deliveries.take(
             connection,
             owner="test",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -103,13 +104,13 @@ async def test_who_listens_is_asked_once_for_many_events(
     office: PostOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    read = listeners._read
+    read = listeners.endpoints_of
 
-    async def counted(connection: Any, companies: list[UUID]) -> Any:
-        asked.append(len(companies))
+    async def counted(connection: Any, companies: Sequence[UUID]) -> Any:
+        asked.append(len(set(companies)))
         return await read(connection, companies)
 
-    monkeypatch.setattr(listeners, "_read", counted)
+    monkeypatch.setattr(listeners, "endpoints_of", counted)
     await office.register(NOWHERE)
     events = [await office.sale() for _ in range(20)]
     office.company_id = uuid4()
