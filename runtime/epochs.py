@@ -29,6 +29,12 @@ async def following_epoch(
         # Last, as it is what answers are stamped with.
         store.epoch = number
 
+    def lose() -> None:
+        _log.error("history_lost", epoch=store.epoch, hint="ccontrol store raise-epoch")
+        dispatcher.forget()
+        freshness.forget()
+
+    store.history_lost = lose
     watching = asyncio.create_task(epoch.watch(database_url, store.epoch, enter), name="epoch")
     try:
         yield

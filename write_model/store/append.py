@@ -103,6 +103,13 @@ class StoreUnavailable(StoreError):
     """The database could not be reached in time. The outcome is unknown: ask again with the same key."""
 
 
+class HistoryLost(StoreUnavailable):
+    """The database does not know what this process has recorded in it: it was restored.
+
+    Nothing of this submission is recorded. What it was decided on may never have been; ask again.
+    """
+
+
 class AppendRefused(StoreError):
     """The database refused the submission as malformed. A defect of the caller, not a state of the world."""
 

@@ -25,6 +25,7 @@ from write_model.store.append import (
     Appended,
     AppendRefused,
     CommandRecord,
+    HistoryLost,
     KeysTaken,
     StoreBusy,
     StoreError,
@@ -65,6 +66,12 @@ _TAKEN = Statement(
     (connections.INTEGER, connections.UUID, connections.UUID, OIDS[Texts]),
 )
 
+_KNOWN = Statement(
+    b"known",
+    b"SELECT 1 FROM ccontrol.command_record($1, $2, $3)",
+    (connections.INTEGER, connections.UUID, connections.UUID),
+)
+
 Connect = Callable[[], Awaitable[Connection]]
 
 
@@ -82,12 +89,21 @@ class _Waiting:
 
 
 class Committer:
-    """Appends to one partition."""
+    """Appends to one partition. `lost` is called when the database turns out to have been restored."""
 
-    def __init__(self, partition: int, connect: Connect, appended: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        partition: int,
+        connect: Connect,
+        appended: Callable[[int], None],
+        lost: Callable[[], None] = lambda: None,
+    ) -> None:
         self._partition = partition
         self._connect = connect
         self._appended = appended
+        self._lost = lost
+        # Company and id of the command that was recorded last: by it a database is known again.
+        self._last: tuple[UUID, UUID] | None = None
         self._queue: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._reached: dict[UUID, int] = {}
@@ -228,6 +244,8 @@ class Committer:
             if not taken and not conflicts:
                 self._appended(self._partition)
                 self._reached = _versions_after(batch)
+                submission = batch[-1].prepared.submission
+                self._last = (submission.company_id, submission.commands[-1].context.command_id)
                 for waiting, verdict in zip(batch, attempt.appended(row), strict=True):
                     _answer(waiting, verdict)
                 return
@@ -268,8 +286,25 @@ class Committer:
 
     async def _rows(self, statement: Statement, values: list[bytes]) -> list[Row]:
         if self._connection is None or self._connection.closed:
-            self._connection = await self._connect()
+            connection = await self._connect()
+            try:
+                await self._check(connection)
+            except BaseException:
+                await connection.close()
+                raise
+            self._connection = connection
         return await self._connection.ask(statement, values)
+
+    async def _check(self, connection: Connection) -> None:
+        """Whether it is still the same history: no database is restored under a connection that lasts."""
+        if self._last is None:
+            return
+        company_id, command_id = self._last
+        values = [self._partition.to_bytes(4), company_id.bytes, command_id.bytes]
+        if not await connection.ask(_KNOWN, values):
+            self._last, self._reached = None, {}
+            self._lost()
+            raise HistoryLost("the database was restored: what this process recorded last is not in it")
 
     async def _persistently(self, statement: Statement, values: list[bytes]) -> list[Row]:
         """Ask until there is an answer. Asking again is safe: the keys tell what is recorded already."""

@@ -62,6 +62,8 @@ class Store:
     """Set anew by whoever watches it, see `epoch.watch`."""
 
     def __init__(self, url: str, keyring: KeyRing, ids: Callable[[], UUID], *, readers_max: int) -> None:
+        self.history_lost: Callable[[], None] = lambda: None
+        """Called when an append finds that the database was restored, before anybody has said so."""
         self._ring = keyring
         self._ids = ids
         self._reader = Reader(url, connections.APP, size_max=readers_max)
@@ -103,7 +105,9 @@ class Store:
         texts = await self._encoded(partition, submission)
         committer = self._committers.get(partition)
         if committer is None:
-            committer = self._committers[partition] = Committer(partition, self._connect, self._notifier.wake)
+            committer = self._committers[partition] = Committer(
+                partition, self._connect, self._notifier.wake, self._lost
+            )
         return await committer.submit(prepared(submission, texts))
 
     async def read_streams(self, company_id: UUID, stream_ids: Sequence[UUID]) -> dict[UUID, list[Recorded]]:
@@ -220,6 +224,9 @@ class Store:
         Whoever asks for it also appends the event that says so.
         """
         await self._reader.rows(_DESTROY_KEY, (self.partition_of(company_id), company_id, subject))
+
+    def _lost(self) -> None:
+        self.history_lost()
 
     async def _keep(self, snapshot: tuple[object, ...]) -> None:
         with suppress(StoreError):
