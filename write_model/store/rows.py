@@ -35,9 +35,9 @@ Keys = Mapping[UUID, Mapping[UUID, SubjectKey]]
 
 _NO_KEYS: Mapping[UUID, SubjectKey] = {}
 COMPANY, STREAM, VERSION = (COLUMNS.index(name) for name in ("company_id", "stream_id", "version"))
-_TOPIC, _EVENT_ID, _DATA = (COLUMNS.index(name) for name in ("topic", "event_id", "data"))
-_KIND = slice(_TOPIC, _TOPIC + 2)
-"""The topic and the schema version of an event."""
+_TOPIC, _SCHEMA_VERSION, _EVENT_ID, _DATA = (
+    COLUMNS.index(name) for name in ("topic", "schema_version", "event_id", "data")
+)
 
 
 def subjects_of(rows: Iterable[Row]) -> dict[UUID, set[UUID]]:
@@ -114,26 +114,29 @@ def all_recorded(rows: Iterable[Row], keys: Keys) -> list[Recorded]:
 
     Raises UnknownTopic for what only a newer program can read, also where nobody wants its content.
     """
-    readers: dict[Row, Callable[[str], Event] | None] = {}
+    readers: dict[str, _Reader] = {}
+    none: _Reader = (0, None)
     make = tuple.__new__  # `Recorded._make` is a function in Python, and one call more for every event
     page = []
     for row in rows:
-        kind = row[_KIND]
-        try:
-            read = readers[kind]
-        except KeyError:
-            read = readers[kind] = topics.reader_of(*kind)
-        data = row[_DATA]
+        topic, schema_version, data = row[_TOPIC], row[_SCHEMA_VERSION], row[_DATA]
+        known, read = readers.get(topic, none)
+        if known != schema_version:
+            read = topics.reader_of(topic, schema_version)
+            readers[topic] = (schema_version, read)
         if data is None:
             event: Event = UNREAD
         elif read is not None:
             event = read(data)
         else:
-            topic, schema_version = kind
             event = topics.decode(topic, schema_version, data, _unsealing(row, keys))
         # `Recorded` has its fields in the order of the columns.
-        page.append(make(Recorded, (*row[:_DATA], event)))
+        page.append(make(Recorded, row[:_DATA] + (event,)))  # noqa: RUF005 - a starred tuple is made twice
     return page
+
+
+_Reader = tuple[int, Callable[[str], Event] | None]
+"""A schema version, and what reads the texts of a topic in it by itself."""
 
 
 def _unsealing(row: Row, keys: Keys) -> topics.Unseal | None:
