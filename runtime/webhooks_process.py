@@ -17,6 +17,7 @@ from datetime import UTC
 from uuid import UUID, uuid5
 
 import structlog
+import uvloop
 
 from integration import bookkeeping
 from integration.consumers import Consumer
@@ -25,6 +26,7 @@ from integration.webhooks.calling import Caller
 from integration.webhooks.courier import Courier, Disable, Surroundings
 from integration.webhooks.fan_out import FanOut
 from projections.connections import open_pool
+from projections.long_lived import collect_seldom
 from runtime.logs import configure_logs
 from runtime.scraping import tell_numbers
 from runtime.settings import Settings
@@ -45,8 +47,9 @@ def main(settings: Settings) -> int:
     """Deliver until SIGTERM or SIGINT."""
     configure_logs()
     tell_numbers(settings)
+    collect_seldom()
     with suppress(asyncio.CancelledError):
-        asyncio.run(_serve(settings))
+        uvloop.run(_serve(settings))
     return 0
 
 
