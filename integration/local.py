@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from integration.broker import Handler, Letter, Published, PublishFailed, Subscription, Tally, Unroutable
 from integration.event import IntegrationEvent
-from integration.local_session import Session
+from integration.local_session import WRITING, Session
 from integration.patterns import matches
 from projections.backoff import Backoff
 from projections.connections import Connection, connect, is_transient, stop_if_cancelled
@@ -33,14 +33,18 @@ SELECT coalesce(array_agg(queue || ' ' || pattern ORDER BY queue, pattern), '{}'
 # Nothing, when the bindings are not those the rows were made for: another process has declared meanwhile.
 # The order of the numbers is the order of the rows, so the order in which they are consumed.
 _PUBLISH = f"""
+WITH writing AS MATERIALIZED (SELECT {WRITING})
 INSERT INTO integration.local_messages (queue, message_id, body)
     SELECT queue, message_id, body
-        FROM unnest(%(queues)s::text[], %(ids)s::text[], %(bodies)s::bytea[])
+        FROM writing, unnest(%(queues)s::text[], %(ids)s::text[], %(bodies)s::bytea[])
             WITH ORDINALITY AS u (queue, message_id, body, n)
         WHERE ({_BINDINGS}) = %(bindings)s::text[]
         ORDER BY n
-"""  # noqa: S608  # the constant above
-_REDELIVER = "INSERT INTO integration.local_messages (queue, message_id, body) VALUES (%s, %s, %s)"
+"""  # noqa: S608  # constants
+_REDELIVER = f"""
+WITH writing AS MATERIALIZED (SELECT {WRITING})
+INSERT INTO integration.local_messages (queue, message_id, body) SELECT %s, %s, %s FROM writing
+"""  # noqa: S608  # a constant
 
 _log = structlog.get_logger(__name__)
 

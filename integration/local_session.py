@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import NamedTuple
 
 import structlog
@@ -22,17 +23,29 @@ _GATHER_SECONDS = 0.05
 # Taken and not settled: so many are handled again when this process dies.
 _HELD_MAX = 256
 _LEAVE_SECONDS = 2.0
+_FLOOR_SECONDS = 1.0
+
+# Held, shared, by whoever writes messages, from before they get their numbers until they are committed.
+_WRITERS_LOCK = 0x7EB1
+WRITING = f"pg_advisory_xact_lock_shared({_WRITERS_LOCK})"
+# Whether at this moment nobody does: then all that has a lower number than one we have seen can be seen, too.
+_NOBODY_WRITES = f"SELECT pg_try_advisory_xact_lock({_WRITERS_LOCK})"
+_LOWEST = "SELECT min(id) FROM integration.local_messages WHERE queue = %s AND id >= %s"
 
 # Somebody died with a message that was taken before: then no more are taken than are handled at a time, or
-# all that were ever taken together with a deadly one would at last be given up with it.
+# all that were ever taken together with a deadly one would at last be given up with it. By `ctid`, as nobody
+# else changes these rows, and the planner takes the table for an empty one, which it mostly is.
 _TAKE = """
-UPDATE integration.local_messages m SET deliveries = m.deliveries + 1
-    FROM (SELECT id, row_number() OVER (ORDER BY id) AS place, max(deliveries) OVER () AS deaths
-            FROM (SELECT id, deliveries FROM integration.local_messages
-                    WHERE queue = %(queue)s AND available_at <= clock_timestamp() AND id <> ALL(%(held)s)
-                    ORDER BY id LIMIT %(limit)s) AS waiting) AS next
-    WHERE m.queue = %(queue)s AND m.id = next.id AND (next.deaths = 0 OR next.place <= %(careful)s)
-    RETURNING m.id, m.message_id, m.body, m.attempts, m.deliveries
+UPDATE integration.local_messages SET deliveries = deliveries + 1
+    WHERE ctid = ANY(ARRAY(
+        SELECT ctid
+            FROM (SELECT ctid, row_number() OVER (ORDER BY id) AS place, max(deliveries) OVER () AS deaths
+                    FROM (SELECT ctid, id, deliveries FROM integration.local_messages
+                            WHERE queue = %(queue)s AND id >= %(floor)s AND id <> ALL(%(held)s)
+                                AND available_at <= clock_timestamp()
+                            ORDER BY id LIMIT %(limit)s) AS waiting) AS next
+            WHERE deaths = 0 OR place <= %(careful)s))
+    RETURNING id, message_id, body, attempts, deliveries
 """
 _GONE = "DELETE FROM integration.local_messages WHERE queue = %s AND id = ANY(%s)"
 _LATER = """
@@ -75,17 +88,25 @@ class Session:
         self._places = asyncio.Semaphore(subscription.concurrency)
         self._held: set[int] = set()
         self._judged: list[_Judged] = []
+        # Nothing of this queue has a lower number, or ever will. What is gone stays in the index as long as
+        # somebody, such as a backup, holds an old snapshot: without this each look would step over all of it.
+        self._floor = 0
+        self._highest = 0
+        self._raise_floor_at = monotonic() + _FLOOR_SECONDS
         # Rung when something is published in this process, and when a handler is done.
         self.bell = asyncio.Event()
 
     async def run(self, connection: Connection, backoff: Backoff) -> None:
         """Until cancelled, or until the database is lost. `connection` holds the lock."""
+        # The rows are few, but what is gone may lie about for long: it is never to be read whole.
+        await connection.execute("SET enable_seqscan = off")
         async with asyncio.TaskGroup() as tasks:
             try:
                 while True:
                     stop_if_cancelled()
                     self.bell.clear()
                     await self._settle(connection)
+                    await self._raise_floor(connection)
                     room = max(_HELD_MAX, self._subscription.concurrency) - len(self._held)
                     taken = await self._take(connection, room) if room else []
                     backoff.reset()
@@ -119,12 +140,27 @@ class Session:
             _TAKE,
             {
                 "queue": self._subscription.queue,
+                "floor": self._floor,
                 "held": list(self._held),
                 "limit": room,
                 "careful": self._subscription.concurrency - len(self._held),
             },
         )
-        return sorted(_Message(*row) for row in await cursor.fetchall())
+        taken = sorted(_Message(*row) for row in await cursor.fetchall())
+        if taken:
+            self._highest = max(self._highest, taken[-1].id)
+        return taken
+
+    async def _raise_floor(self, connection: Connection) -> None:
+        """Now and then, if nobody is just writing: a number may be given before a lower one is committed."""
+        if monotonic() < self._raise_floor_at:
+            return
+        self._raise_floor_at = monotonic() + _FLOOR_SECONDS
+        ((nobody_writes,),) = await (await connection.execute(_NOBODY_WRITES)).fetchall()
+        if nobody_writes:
+            values = (self._subscription.queue, self._floor)
+            ((lowest,),) = await (await connection.execute(_LOWEST, values)).fetchall()
+            self._floor = self._highest + 1 if lowest is None else min(lowest, self._highest + 1)
 
     def _begin(self, tasks: asyncio.TaskGroup, message: _Message) -> None:
         self._held.add(message.id)
