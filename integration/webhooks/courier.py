@@ -55,6 +55,8 @@ _GIVE_UP_FAILURES: Final = 16
 LEASE_SECONDS: Final = TOTAL_SECONDS + 48
 _IDLE_SECONDS: Final = 0.5
 _GATHER_SECONDS: Final = 0.01
+# So many times as long as a look takes.
+_REST: Final = 2.0
 _HOUSEKEEPING_SECONDS: Final = 5.0
 _SNIPPET_CHARACTERS: Final = 500
 
@@ -100,10 +102,12 @@ class Courier:
                 stop_if_cancelled()
                 try:
                     self._bell.clear()
+                    begun = monotonic()
                     taken = await self.look(tasks, failing=self._is_time_for_failing())
                     backoff.reset()
-                    # More is done, or due, after a moment: each look costs the same.
-                    await asyncio.sleep(_GATHER_SECONDS)
+                    # More is done, or due, after a moment, and each look costs the same: a little, or a lot
+                    # while a backup holds its snapshot, as each then steps over all that was settled since.
+                    await asyncio.sleep(max(_GATHER_SECONDS, _REST * (monotonic() - begun)))
                     if not taken:
                         with suppress(TimeoutError):
                             async with asyncio.timeout(_IDLE_SECONDS):
