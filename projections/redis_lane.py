@@ -63,6 +63,11 @@ local function damaged(why)
     redis.call('DEL', meta)
     return {'damaged', why}
 end
+-- Full, read-only, not saving: Redis says so before the first write of a script, so nothing is half done.
+local function refused(why)
+    local code = string.match(why, '^%-?(%u+)')
+    return code ~= 'WRONGTYPE' and code ~= 'ERR'
+end
 local registry, i = prefix .. keys .. ':views', 7
 while i <= #ARGV do
     local view, count = ARGV[i], tonumber(ARGV[i + 1])
@@ -75,6 +80,7 @@ while i <= #ARGV do
         if sign == '+' then answer = redis.pcall('HINCRBY', key, ARGV[i + 1], ARGV[i + 2])
         elseif sign == '=' then answer = redis.pcall('HSET', key, ARGV[i + 1], ARGV[i + 2])
         else answer = redis.pcall('HDEL', key, ARGV[i + 1]) end
+        if failed(answer) and refused(answer.err) then return redis.error_reply(answer.err) end
         if failed(answer) then return damaged(answer.err) end
         i = i + 3
     end
