@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +44,11 @@ class Streams:
         self.pace = pace
         self.closing = asyncio.Event()
 
-    def answer(self, events: AsyncGenerator[bytes, None]) -> "EventStream":
-        """The answer that tells these."""
-        return EventStream(events, self)
+    def answer(
+        self, events: AsyncGenerator[bytes, None], ended: Callable[[], None] | None = None
+    ) -> "EventStream":
+        """The answer that tells these; `ended` is called once, however it ends."""
+        return EventStream(events, self, ended or _nobody_is_told)
 
     def close(self) -> None:
         """Let everybody go, also whoever comes now."""
@@ -56,7 +58,9 @@ class Streams:
 class EventStream(Response):
     """Sends what a generator yields until it ends, the client leaves or stops taking, or the process ends."""
 
-    def __init__(self, events: AsyncGenerator[bytes, None], streams: Streams) -> None:
+    def __init__(
+        self, events: AsyncGenerator[bytes, None], streams: Streams, ended: Callable[[], None]
+    ) -> None:
         super().__init__(
             None,
             200,
@@ -67,9 +71,16 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._events = events
         self._streams = streams
+        self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One stream, from its first byte to its end."""
+        try:
+            await self._tell(receive, send)
+        finally:
+            self._ended()
+
+    async def _tell(self, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         await send(start)
         sending = asyncio.create_task(self._send(send))
@@ -102,6 +113,10 @@ class EventStream(Response):
                 log.info("a stream is let go: its client takes nothing")
                 return
         await send(_END)
+
+
+def _nobody_is_told() -> None:
+    """Of a stream that nobody counts."""
 
 
 _END = {"type": "http.response.body", "body": b"", "more_body": False}

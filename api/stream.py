@@ -11,7 +11,7 @@ positions order everything it is told.
 
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from time import monotonic
 from typing import Any
@@ -62,28 +62,25 @@ class Stream:
         live: Live | None = request.app.state.live
         if live is None:
             raise Problem("dependency-down", headers={"Retry-After": "5"})
-        if self._open.total() >= STREAMS_MAX or self._open[caller.user_id] >= STREAMS_OF_ONE_MAX:
-            raise Problem("rate-limited", headers={"Retry-After": "30"})
         partition, epoch = services.store.partition_of(caller.company_id), services.store.epoch
         after = await _resume_position(request, partition, services)
         streams: Streams = request.app.state.streams
-        return streams.answer(
-            self._counted(caller, _tell(request, live, caller, (epoch, partition), after, topics))
-        )
+        telling = _tell(request, live, caller, (epoch, partition), after, topics)
+        return streams.answer(telling, ended=self._counted(caller.user_id))
 
-    async def _counted(
-        self, caller: Caller, events: AsyncGenerator[bytes, None]
-    ) -> AsyncGenerator[bytes, None]:
-        self._open[caller.user_id] += 1
+    def _counted(self, user_id: UUID) -> Callable[[], None]:
+        """One more, and how to say that it has ended; nothing happens between the question and the count."""
+        if self._open.total() >= STREAMS_MAX or self._open[user_id] >= STREAMS_OF_ONE_MAX:
+            raise Problem("rate-limited", headers={"Retry-After": "30"})
+        self._open[user_id] += 1
         _OPEN.set(self._open.total())
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    yield event
-        finally:
-            self._open[caller.user_id] -= 1
+
+        def ended() -> None:
+            self._open[user_id] -= 1
             self._open += Counter()
             _OPEN.set(self._open.total())
+
+        return ended
 
 
 async def _tell(

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -265,6 +266,20 @@ async def test_nobody_opens_streams_without_end(house: House, monkeypatch: pytes
         await ears.until(1, "ready")
         answer = await house.get("/v1/stream")
         assert_problem(answer, 429, "rate-limited")
+    async with listening(house.app, "/v1/stream", house.headers()) as ears:
+        assert ears.status == 200
+
+
+async def test_nobody_opens_streams_without_end_by_opening_them_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.stream, "STREAMS_OF_ONE_MAX", 2)
+    async with AsyncExitStack() as stack:
+        opening = [
+            stack.enter_async_context(listening(house.app, "/v1/stream", house.headers())) for _ in range(8)
+        ]
+        opened = await asyncio.gather(*opening)
+        assert Counter(each.status for each in opened) == {200: 2, 429: 6}
     async with listening(house.app, "/v1/stream", house.headers()) as ears:
         assert ears.status == 200
 
