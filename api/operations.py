@@ -4,9 +4,10 @@ The projections themselves are a room these doors do not look into: what comes b
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 from uuid import UUID
 
+from pydantic import Field
 from starlette.requests import Request
 
 from api.auth import Caller, require
@@ -14,6 +15,10 @@ from api.problems import Problem
 from api.services import services_of
 from read_model.home import is_home
 
+# Something, on one line.
+Reason = Annotated[
+    str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
+]
 Told = dict[str, Any]
 Act = Literal["rebuild", "compare", "promote", "rollback"]
 

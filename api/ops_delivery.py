@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
@@ -22,7 +22,7 @@ from api.command_descriptions import problem_responses
 from api.door_routes import DoorRoute
 from api.field_errors import problem_of_validation
 from api.filters import Text, found
-from api.operations import require_home
+from api.operations import Reason, require_home
 from api.problems import Problem
 from api.queries import Paging, Reading, paging, reads
 from api.representation import page_of, shape_of, shown, shown_page
@@ -77,12 +77,6 @@ async def show_dead_letter(reading: Looking, queue: Name, message_id: Name) -> A
 
 
 # --- deciding -----------------------------------------------------------------------------------------
-
-
-# Something, on one line.
-Reason = Annotated[
-    str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")
-]
 
 
 class Retry(BaseModel):

@@ -17,7 +17,7 @@ from api.answers import JsonAnswer
 from api.command_descriptions import problem_responses
 from api.door_routes import DoorRoute
 from api.field_errors import problem_of_validation
-from api.operations import Act, Operations, admit_operator
+from api.operations import Act, Operations, Reason, admit_operator
 from api.problems import Problem
 from api.strict_json import read_body
 from api.wire import STRICT
@@ -26,10 +26,7 @@ from write_model.values.identifiers import encode
 LOOK = "ops.read"
 OPERATE = "ops.operate"
 
-_REASON_LENGTH_MAX = 500
 _JOBS_SHOWN = 10
-
-Reason = Annotated[str, Field(min_length=1, max_length=_REASON_LENGTH_MAX, pattern=r"\S")]
 
 
 class Nothing(BaseModel):
@@ -129,6 +126,8 @@ class _Act(ABC):
         except ValidationError as error:
             raise problem_of_validation(error) from None
         name, actor = request.path_params["name"], encode("usr", caller.user_id)
+        if not name.isprintable():
+            raise Problem("not-found")
         answer = await self.do(operations, name, given, actor)
         headers = {"Location": f"/v1/jobs/{answer['id']}"} if self.status == 202 else {}
         return JsonAnswer(answer, self.status, headers)

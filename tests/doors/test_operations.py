@@ -281,6 +281,8 @@ async def test_a_job_whose_worker_was_killed_is_taken_over_and_one_can_be_stoppe
         ("rebuild", {"from": 100}, "unknown-field"),
         ("pause", {}, "validation-failed"),
         ("pause", {"reason": "x" * 501}, "validation-failed"),
+        ("pause", {"reason": "a\x00b"}, "validation-failed"),
+        ("pause", {"reason": "\x1b[2J"}, "validation-failed"),
         ("skip", {"position": "1", "reason": "x"}, "validation-failed"),
         ("skip", {"position": 10**18, "reason": "x"}, "validation-failed"),
         ("resume", [], "validation-failed"),
@@ -289,6 +291,14 @@ async def test_a_job_whose_worker_was_killed_is_taken_over_and_one_can_be_stoppe
 async def test_what_is_asked_wrongly_is_refused(house: House, verb: str, body: object, code: str) -> None:
     answer = await house.post(f"/v1/ops/projections/stock_levels/{verb}", body)
     assert_problem(answer, 422, code)
+
+
+@pytest.mark.parametrize("name", ["%00", "stock_levels%00", "%F0%9F%98%80", "stock_levels%0A", "%FF"])
+async def test_names_that_no_projection_has_are_not_found(house: House, name: str) -> None:
+    assert_problem(await house.get(f"/v1/ops/projections/{name}"), 404, "not-found")
+    for verb, body in {"pause": {"reason": "x"}, "resume": {}, "rebuild": {}}.items():
+        answer = await house.post(f"/v1/ops/projections/{name}/{verb}", body)
+        assert_problem(answer, 404, "not-found")
 
 
 async def test_a_token_of_a_history_that_is_no_more_is_refused_at_once(house: House) -> None:
