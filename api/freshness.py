@@ -28,7 +28,7 @@ _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 _TO_INT = str.maketrans(_ALPHABET, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
 _TOKEN = re.compile(r"ct1-([0-9A-HJKMNP-TV-Z]{7})-([0-9A-HJKMNP-TV-Z]{13})-([0-9a-f]{16})", re.ASCII)
 _POSITION = re.compile(r"[0-9]{1,18}", re.ASCII)
-_WAIT = re.compile(r"wait=([0-9]{1,4})", re.ASCII)
+_WAIT = re.compile(r"wait=([0-9]{1,18})", re.ASCII)
 
 
 def token(epoch: int, position: int, company_id: UUID, secret: bytes) -> str:

@@ -114,6 +114,8 @@ async def test_a_stopped_projector_makes_a_reader_wait_then_say_so(house: House)
     assert body["wanted"] == done.json()["events"][-1]["position"] > body["have"]
     assert body["projection"] == "catalog_products"
 
+    eager = await house.get("/v1/products", Prefer="wait=99999")
+    assert eager.headers["preference-applied"] == "wait=10"
     asked["Prefer"] = "wait=0, handling=lenient"
     stale = await house.get("/v1/products", **asked)
     assert (stale.status_code, stale.headers["consistency"]) == (200, "stale")
