@@ -4,6 +4,8 @@ ccontrol         this product's store, the whole of its append
 psycopg          no library at all: the cheapest honest INSERT into the same table
 eventsourcing    the PostgreSQL recorder of the library `eventsourcing`, as it comes
 eventsource-py   the PostgreSQL store of the library `eventsource-py`, as it comes
+
+Those who project, rather than store, are in the files named `…_projection.py`.
 """
 
 import importlib
