@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from runtime.cli.outcome import unreachable, usage
 
@@ -87,6 +88,7 @@ def database_url() -> str:
     """The database, for commands that read the log itself."""
     given = os.environ.get("DATABASE_URL")
     if given:
+        _require_url("DATABASE_URL", given, "postgresql")
         return given
     _refuse_remote()
     url: str = description()["database_url"]
@@ -103,15 +105,50 @@ def own_folder() -> Path | None:
 
 def settings() -> "Settings":
     """The settings of the installation, for commands that act with its own hands."""
-    if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
+    given = {name: os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL")}
+    if not all(given.values()):
+        if given["DATABASE_URL"] and own_folder() is None:
+            raise usage(
+                "DATABASE_URL is set, but REDIS_URL is not",
+                "say both, of one installation: neither is guessed",
+            )
         _refuse_remote()
         described = description()
-        for name, key in (("DATABASE_URL", "database_url"), ("REDIS_URL", "redis_url")):
-            os.environ.setdefault(name, described[key])
+        os.environ["DATABASE_URL"] = given["DATABASE_URL"] or described["database_url"]
+        os.environ["REDIS_URL"] = given["REDIS_URL"] or described["redis_url"]
     os.environ.setdefault("CCONTROL_STATE", str(state_folder()))
+    return read_settings()
+
+
+def read_settings() -> "Settings":
+    """The settings of this process from the environment alone; says which of them cannot be."""
+    from pydantic import ValidationError
+
     from runtime.settings import Settings
 
-    return Settings()
+    try:
+        found = Settings()
+    except ValidationError as error:
+        # Never what was given: it may hold a password.
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0])
+        raise usage(
+            f"{name} is not set" if first["type"] == "missing" else f"{name} cannot be used"
+        ) from None
+    _require_url("DATABASE_URL", found.database_url, "postgresql")
+    _require_url("REDIS_URL", found.redis_url, "redis", "rediss", "unix")
+    return found
+
+
+def _require_url(name: str, text: str, *schemes: str) -> None:
+    try:
+        address = urlsplit(text)
+        # Reading the port is what checks it.
+        is_one = address.scheme.partition("+")[0] in schemes and address.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise usage(f"{name} is not an address of the form {schemes[0]}://…")
 
 
 def _refuse_remote() -> None:

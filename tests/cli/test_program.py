@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.cli import instance
 from runtime.cli.outcome import Exit
 from runtime.cli.program import run
 
@@ -132,6 +133,50 @@ def test_an_address_or_token_that_cannot_be_one_is_said_before_it_is_used(
 def test_a_company_has_a_name_that_can_be_stored(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["companies", "register", name, "--owner-email", "ana@example.com"]) == Exit.USAGE
     assert "The text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://u:hunter2@h/x", "postgresql://[::1", "postgresql://u:hunter2@h:99999/x"]
+)
+@pytest.mark.parametrize("command", ["projections status", "projections show x", "jobs list", "db current"])
+def test_what_is_no_address_of_a_database_is_a_mistake_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, command: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    assert run(command.split()) == Exit.USAGE
+    said = capsys.readouterr().err
+    assert "DATABASE_URL" in said
+    assert "hunter2" not in said
+
+
+def test_a_process_without_its_settings_says_which_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:hunter2@127.0.0.1:1/x")
+    for process in ("api", "projector", "relay", "consumers", "webhooks"):
+        assert run(["serve", process]) == Exit.USAGE
+        assert capsys.readouterr().err == "ccontrol: REDIS_URL is not set\n"
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("CCONTROL_METRICS_PORT", "many")
+    assert run(["serve", "projector"]) == Exit.USAGE
+    assert capsys.readouterr().err == "ccontrol: CCONTROL_METRICS_PORT cannot be used\n"
+
+
+def test_the_database_of_one_installation_and_the_redis_of_another_are_not_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = {"database_url": "postgresql://127.0.0.1:1/here", "redis_url": "redis://127.0.0.1:1/0"}
+    (tmp_path / "instance.json").write_text(json.dumps(described))
+    monkeypatch.setenv("CCONTROL_STATE", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/elsewhere")
+    assert run(["projections", "rebuild", "sales_orders"]) == Exit.USAGE
+    assert "REDIS_URL" in capsys.readouterr().err
+    # Set to nothing is not set.
+    monkeypatch.setenv("DATABASE_URL", "")
+    monkeypatch.setenv("REDIS_URL", "")
+    assert instance.settings().database_url == described["database_url"]
+    assert instance.settings().redis_url == described["redis_url"]
 
 
 def test_a_remote_installation_has_no_database_here(
