@@ -23,10 +23,12 @@ from redis.asyncio import Redis
 from api.app import create_app
 from api.services import Services
 from projections.catalogue import PROJECTIONS
+from projections.long_lived import collect_seldom
 from read_model.cache import Views
 from read_model.database import open_engine
 from read_model.freshness import Freshnesses
 from runtime.epochs import following_epoch
+from runtime.http_server import HttpServer
 from runtime.logs import configure_logs
 from runtime.operations import open_operations
 from runtime.projection_work import open_log
@@ -111,6 +113,8 @@ def concerns() -> dict[str, frozenset[str]]:
 async def _serve(settings: Settings) -> None:
     async with open_services(settings) as services:
         app = create_app(services)
+        # What is there now stays to the end: looking through all of it would stop every request for a while.
+        collect_seldom()
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -121,7 +125,7 @@ async def _serve(settings: Settings) -> None:
             # Longer than a command may wait for its turn.
             timeout_graceful_shutdown=10,
         )
-        server = uvicorn.Server(config)
+        server = HttpServer(config)
         listening = listening_socket(settings.host, settings.port)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

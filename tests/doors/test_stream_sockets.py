@@ -17,6 +17,7 @@ from psycopg import sql
 
 from api.event_stream import Pace, Streams
 from runtime.api_process import listening_socket
+from runtime.http_server import HttpServer
 from tests.doors.house import House, move_in, open_house
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -96,9 +97,7 @@ class Served:
 @asynccontextmanager
 async def served(app: Any, *, silence_seconds: float = 30.0) -> AsyncIterator[Served]:
     listening = listening_socket("127.0.0.1", 0, silence_seconds=silence_seconds)
-    server = uvicorn.Server(
-        uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=10)
-    )
+    server = HttpServer(uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=10))
     serving = asyncio.create_task(server._serve([listening]))
     await until(lambda: server.started)
     try:
