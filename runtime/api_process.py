@@ -37,6 +37,9 @@ from runtime.wiring import SystemIds, open_store, system_clock
 from write_model.store.changes import Changes
 
 _SILENCE_SECONDS = 30.0
+# Under load a question mostly waits for its turn in this process, with a connection in hand: with few of them
+# questions queue, while commands, which share one, go on.
+_QUESTIONS_AT_ONCE = 20
 
 # A task that nobody holds may vanish before it is done.
 _closing: set[asyncio.Task[None]] = set()
@@ -53,7 +56,7 @@ def main(settings: Settings) -> int:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything the doors need, connected; closed at the end."""
     key = _signing_key(settings)
-    engine = open_engine(settings.database_url)
+    engine = open_engine(settings.database_url, pool_size=_QUESTIONS_AT_ONCE)
     # A view that Redis cannot give at once is answered by its SQL twin.
     redis: Redis = Redis.from_url(settings.redis_url, socket_timeout=1, socket_connect_timeout=1)
     freshness = Freshnesses(engine)
