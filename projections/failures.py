@@ -90,9 +90,16 @@ class Failures:
 
 
 def describe(error: BaseException) -> str:
-    """The error in one line, without the values PostgreSQL would quote: they may be personal data."""
+    """The error in one line that any column takes, without the values PostgreSQL would quote: they may be
+    personal data.
+    """
     cause = error
     while cause.__cause__ is not None and isinstance(cause, Permanent):
         cause = cause.__cause__
-    message = cause.diag.message_primary if isinstance(cause, psycopg.Error) else str(cause)
-    return f"{type(cause).__name__}: {message}"[:_ERROR_LENGTH_MAX]
+    # What SQLAlchemy says of an error has the parameters in it.
+    inner = getattr(cause, "orig", None) or cause
+    told = inner.diag.message_primary if isinstance(inner, psycopg.Error) else None
+    message = str(inner) if told is None else told
+    said = f"{type(cause).__name__}: {message}"[:_ERROR_LENGTH_MAX]
+    # A failure that cannot be written down would stop the others as well.
+    return "".join(character if character.isprintable() else " " for character in said)

@@ -306,6 +306,9 @@ def told_failure(error: Exception) -> dict[str, Any]:
             return {"code": "helper-died", "message": f"{error}; what was built is kept"}
         case UnknownProjection():
             return {"code": "projection-unknown", "message": f"there is no projection {error}"}
+        case _ if is_transient(error):
+            what = f"the database or Redis did not do what it was asked ({type(error).__name__})"
+            return {"code": "unreachable", "message": f"{what}; what was built is kept"}
     return {"code": "internal", "message": describe(error)}
 
 

@@ -251,7 +251,8 @@ class Picky(SqlProjection):
         if fact.amount == POISON:
             type(self).attempts += 1
             if not self.mended:
-                raise RuntimeError("cannot take this")
+                # What no column takes, and no line of a table.
+                raise RuntimeError("cannot\0take\nthis\ud800")
         batch.add(self.tables[0], key={"account": fact.account}, add={"n": 1})
 
 

@@ -227,7 +227,7 @@ async def test_a_poison_event_stops_one_projection_on_one_partition(
         ]
         (failure,) = picky.failures
         assert (failure.partition, failure.position, failure.topic) == (1, 31, "sample.deposited")
-        assert failure.error == "RuntimeError: cannot take this"
+        assert failure.error == "RuntimeError: cannot take this "
         assert failure.event_id == log.all(1)[30].event_id
         assert (failure.tries, picky.lag_events) == (5, 31)
         assert picky.lag_seconds > 0
