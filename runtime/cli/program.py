@@ -24,7 +24,7 @@ from runtime.cli import (
     webhooks,
     whoami,
 )
-from runtime.cli.outcome import Exit, Stop, usage
+from runtime.cli.outcome import Exit, Stop, unreachable, usage
 
 _HELP = """Control of a business, from the command line.
 
@@ -115,13 +115,13 @@ def _translated(failure: Exception) -> Stop:
     """A failure of something we depend on, or our own fault with a report id."""
     for kind in type(failure).__mro__:
         # By name: importing the driver to ask would load it for every command.
-        if f"{kind.__module__}.{kind.__qualname__}" in _UNREACHABLE:
-            return Stop(
-                Exit.UNREACHABLE,
-                "unreachable",
-                "the database does not answer",
-                "is it running? start it with ./run",
-            )
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        if name in _UNREACHABLE:
+            message = "the database does not answer"
+            return unreachable(message, "is it running? start it with ./run")
+        if name == "redis.exceptions.RedisError":
+            message = f"Redis does not do what it is asked: {type(failure).__name__}"
+            return unreachable(message, "is it running, does REDIS_URL name it, does it take writes?")
     import traceback
     import uuid
 
@@ -138,7 +138,6 @@ _UNREACHABLE = frozenset(
         "psycopg_pool.PoolTimeout",
         "write_model.store.append.StoreUnavailable",
         "write_model.store.append.StoreBusy",
-        "redis.exceptions.ConnectionError",
         "httpx2.ConnectError",
     }
 )

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis.exceptions
 
 from runtime.cli import instance
 from runtime.cli.outcome import Exit
@@ -198,6 +199,22 @@ def test_a_failure_of_our_own_has_a_report_id(
     monkeypatch.setattr("runtime.cli.instance.description", broken)
     assert run(["ps"]) == Exit.INTERNAL
     assert "report id" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "kind", ["ConnectionError", "TimeoutError", "AuthenticationError", "OutOfMemoryError"]
+)
+def test_a_redis_that_does_not_answer_or_refuses_is_not_called_the_database(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    def refused() -> None:
+        raise getattr(redis.exceptions, kind)("redis://:hunter2@host")
+
+    monkeypatch.setattr("runtime.cli.instance.description", refused)
+    assert run(["ps"]) == Exit.UNREACHABLE
+    said = capsys.readouterr().err
+    assert said.startswith("ccontrol: Redis ")
+    assert "hunter2" not in said
 
 
 def test_a_new_epoch_is_begun_by_nobody_in_passing(
