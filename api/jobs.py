@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -96,10 +97,12 @@ async def _progress(
         try:
             # Afresh: a right may have been taken away meanwhile, or the token have ended.
             caller = await request.app.state.visitors.admit(request)
-        except Problem:
+            found = await operations.job(job_id) if caller.may(LOOK) else None
+        except (Problem, SQLAlchemyError, OSError):
             return
-        if not caller.may(LOOK) or (job := await operations.job(job_id) or {}) == {}:
+        if found is None:
             return
+        job = found
 
 
 def _job_id(request: Request) -> UUID:

@@ -44,7 +44,10 @@ class ProjectionOperations:
     async def measure(self) -> None:
         """Whoever asks this process for numbers is told of the projections, which run in another one."""
         observe(await _done(status(self._engine, self._log)))
-        for job in await _done(self._jobs.latest(_JOBS_MEASURED)):
+        jobs = await _done(self._jobs.latest(_JOBS_MEASURED))
+        # What is over is not said to be under way for ever.
+        metrics.REBUILD_RATIO.clear()
+        for job in jobs:
             if job.progress is not None and job.state == "running":
                 ratio = job.progress["done"] / job.progress["total"] if job.progress["total"] else 1.0
                 metrics.REBUILD_RATIO.labels(job.projection).set(ratio)

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -13,6 +13,7 @@ import pytest_asyncio
 from psycopg import sql
 
 from api.freshness import token
+from api.problems import Problem
 from projections.rebuild import open_workshop
 from runtime.operations import ProjectionOperations
 from runtime.projection_work import Bench
@@ -236,6 +237,8 @@ async def test_a_rebuild_is_a_job_that_is_told_while_it_goes_on(house: House, be
     assert done.data["outcome"]["equal"] is True
     assert done.data["progress"]["done"] == done.data["progress"]["total"] > 0
     assert "sample" not in str(done.data) or "Café" not in str(done.data)
+    # What is over is not under way for ever.
+    assert "ccontrol_projection_rebuild_ratio{" not in (await house.client.get("/metrics")).text
 
     for verb in ("promote", "rollback"):
         before = (await shown(house, "catalog_products"))["generation"]
@@ -251,6 +254,23 @@ async def test_a_rebuild_is_a_job_that_is_told_while_it_goes_on(house: House, be
     missing = await house.get("/v1/jobs/job_01JDCE8Z0M9T3VX4K7QAWB2R5N")
     assert_problem(missing, 404, "not-found")
     assert len((await house.get("/v1/jobs")).json()["data"]) >= 3
+
+
+async def test_a_stream_of_a_job_ends_when_nobody_can_say_how_far_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await house.post("/v1/ops/projections/catalog_products/compare", {})
+    path = asked.headers["location"]
+
+    async def away(operations: ProjectionOperations, job_id: UUID) -> None:
+        raise Problem("dependency-down")
+
+    async with listening(house.app, f"{path}/stream", house.headers()) as ears:
+        await ears.until(1, "progress")
+        monkeypatch.setattr(ProjectionOperations, "job", away)
+        await ears.until_over()
+    assert ears.status == 200, "another answer came in the middle of the first"
+    assert (await house.post(f"{path}/cancel", {})).json()["state"] == "cancelled"
 
 
 async def test_a_job_whose_worker_was_killed_is_taken_over_and_one_can_be_stopped(
