@@ -168,7 +168,7 @@ async def test_poison_ends_as_a_dead_letter_that_can_be_sent_again(
         (letter,) = await _letters(pool)
         assert (letter.queue, letter.message_id, letter.topic) == ("all", poison.public_id, poison.topic)
         assert letter.company_id == poison.company_id
-        assert letter.error == "ValueError: I cannot  stand it"
+        assert letter.error == "ValueError: I cannot   stand it"
         assert letter.body == poison.to_json()
         assert [event.id for event in listener.heard].count(poison.id) == 3
 
