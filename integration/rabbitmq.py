@@ -36,6 +36,7 @@ from integration.handling import Verdict, handle, read
 from integration.turns import Turn, Turns
 from projections.backoff import Backoff
 from projections.connections import Connection, is_transient, stop_if_cancelled
+from projections.side_by_side import side_by_side
 
 _CONNECT_SECONDS = 10
 # A broker that is there but does not answer is noticed after two of these.
@@ -228,9 +229,7 @@ class RabbitPublisher:
             chains: dict[UUID, list[IntegrationEvent]] = {}
             for event in events:
                 chains.setdefault(event.stream_id, []).append(event)
-            async with asyncio.TaskGroup() as tasks:
-                for chain in chains.values():
-                    tasks.create_task(sending.send(exchange, chain))
+            await side_by_side(sending.send(exchange, chain) for chain in chains.values())
         if sending.failure is not None:
             await self.close()
         return Published(frozenset(sending.confirmed), sending.failure)

@@ -12,6 +12,7 @@ from projections.fold import Folder
 from projections.lane import CheckpointMoved, EventRefused, Follower, Lane, apply_or_blame
 from projections.pages import EventLog, LogUnreadable, Pages
 from projections.pressure import Pressure
+from projections.side_by_side import side_by_side
 
 BUILD_EVENTS = 4000
 """Events a transaction: large enough that statements do not count, small enough to keep memory flat."""
@@ -121,16 +122,10 @@ class Build:
         """Bring every partition exactly to its target; one that is further stays where it is."""
         self.aim(targets)
         gate = asyncio.Semaphore(jobs)
-        tasks = [
-            asyncio.create_task(self._fold_partition(follower, targets[partition], gate, phase))
+        await side_by_side(
+            self._fold_partition(follower, targets[partition], gate, phase)
             for partition, follower in self.followers.items()
-        ]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        )
         self._report(phase, force=True)
 
     def moved(self, positions: Mapping[int, int], phase: str) -> None:

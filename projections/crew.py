@@ -27,6 +27,7 @@ from projections.pages import EventLog
 from projections.pressure import Pressure
 from projections.projector import AnyProjection
 from projections.redis_lane import RedisLane
+from projections.side_by_side import side_by_side
 from projections.sql_lane import SqlLane
 
 OpenLog = Callable[[], AbstractAsyncContextManager[EventLog]]
@@ -67,13 +68,9 @@ class Crew:
         Raises BuildFailed for the first event that cannot be folded, and ends the others.
         """
         helpers = [_Helper(self, share) for share in shares]
-        listening = [asyncio.create_task(helper.listen(moved)) for helper in helpers]
         try:
-            await asyncio.gather(*listening)
+            await side_by_side(helper.listen(moved) for helper in helpers)
         finally:
-            for task in listening:
-                task.cancel()
-            await asyncio.gather(*listening, return_exceptions=True)
             for helper in helpers:
                 helper.end()
 
