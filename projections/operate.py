@@ -81,6 +81,13 @@ async def _skip(
             "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             (name, stopped[0], position, reason, actor, break_glass),
         )
+        # What a rebuild has left waiting may have folded it all the same, by code that was mended meanwhile.
+        await connection.execute(
+            "UPDATE read.generations g SET status = 'scratch' FROM read.checkpoints c "
+            "WHERE g.projection = %s AND g.status = 'building' AND c.projection = g.projection "
+            "AND c.generation = g.generation AND c.partition = %s AND c.position >= %s",
+            (name, stopped[0], position),
+        )
         await connection.execute(
             "UPDATE read.failures SET resolved_at = clock_timestamp() "
             "WHERE projection = %s AND partition = %s AND position = %s",

@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 
 from projections import building
 from projections.building import Build, Progress
-from projections.operate import resume
+from projections.operate import resume, skip
 from projections.pressure import Pressure
 from projections.projector import SqlProjection, on
 from projections.rebuild import NothingBuilt, NothingKept, RebuildBusy, open_workshop
@@ -376,6 +376,27 @@ async def test_new_code_that_cannot_be_built_stops_visibly_and_goes_on_when_mend
         await resume(bench.database_url, "sample_picky")
         await bench.until(promoted, what="the promotion")
     assert await bench.rows("SELECT sum(n) FROM read.sample_picky") == [(10,)]
+
+
+async def test_what_was_built_with_an_event_is_not_served_once_that_is_left_out(
+    bench: Bench, log: FakeLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stopped() -> bool:
+        return await bench.rows("SELECT position FROM read.failures WHERE resolved_at IS NULL") == [(10,)]
+
+    await log.append(1, *[Deposited(account=account(n), amount=5) for n in range(9)])
+    await log.append(1, Deposited(account=account(1), amount=POISON))
+    async with bench.worker(log, [Picky]):
+        await bench.until(stopped, what="the stop")
+    async with workshop_of(bench, log, [Picky]) as workshop:
+        with monkeypatch.context() as mended:
+            mended.setattr(Picky, "mended", True)
+            await workshop.rebuild("sample_picky", promote="never")
+        await skip(bench.database_url, "sample_picky", 1, 10, reason="a test", actor="me")
+        with pytest.raises(NothingBuilt):
+            await workshop.promote("sample_picky")
+        assert (await workshop.rebuild("sample_picky")).promoted
+    assert await bench.rows("SELECT sum(n) FROM read.sample_picky") == [(9,)]
 
 
 async def waits_for_a_lock(bench: Bench) -> bool:
