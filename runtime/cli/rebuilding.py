@@ -324,6 +324,7 @@ def _detach(names: list[str] | None, every: bool, options: dict[str, Any], outpu
     from projections.rebuild import UnknownProjection
     from runtime.projection_words import told_job
     from runtime.projection_work import new_job_id, open_jobs
+    from write_model.values.identifiers import encode
 
     chosen = _chosen(names, every, [kind.name for kind in PROJECTIONS])
     asked: list[dict[str, Any]] = []
@@ -334,8 +335,9 @@ def _detach(names: list[str] | None, every: bool, options: dict[str, Any], outpu
                 try:
                     asked.append(told_job(await jobs.add(new_job_id(), "rebuild", name, options, actor())))
                 except JobRunning as running:
-                    busy = f"somebody else is rebuilding or comparing {name} ({running})"
-                    raise Stop(Exit.CONFLICT, "busy", busy, f"ccontrol projections show {name}") from None
+                    busy = f"somebody else is rebuilding or comparing {name}"
+                    job = encode("job", running.job_id)
+                    raise Stop(Exit.CONFLICT, "busy", busy, f"ccontrol jobs show {job}") from None
                 except UnknownProjection:
                     raise unknown(name) from None
 

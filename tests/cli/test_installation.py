@@ -357,6 +357,8 @@ def test_a_job_can_be_cancelled_and_one_there_is_none_of_is_not_found(imported: 
         assert imported.run("projections", "rebuild", name, "--detach").code == 0
         until_built(connection, name)
         job = job_of(imported, name)
+        again = imported.run("projections", "rebuild", name, "--detach")
+        assert (again.code, f"ccontrol jobs show {job['id']}" in again.err) == (5, True)
         assert imported.run("jobs", "cancel", job["id"]).code == 0
         assert wait_until(lambda: job_of(imported, name)["state"] == "cancelled", timeout_seconds=60)
     assert imported.run("jobs", "show", "job_00000000000000000000000000").code == 3
