@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from runtime.addresses import SCHEMES, complaint_about
 from runtime.prepare import prepare
 from runtime.servers import PostgresServer, RabbitMQServer, ServerFailed, ValkeyServer
 from runtime.servers.process import LOOPBACK, free_port, last_lines, port_is_free, write_private
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _OWN_ROLES = ("projector", "api", "relay")
 _PROJECT = Path(__file__).resolve().parents[1]
 _DEFAULT_PORT = 8000
+_PORT_MAX = 65_535
 _METRICS_PORT = "CCONTROL_METRICS_PORT"
 _READY_WITHIN_SECONDS = 120.0
 # Before the first ready answer a process that keeps dying will not get better by waiting.
@@ -198,8 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     state: Path = options.state.absolute()
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state.chmod(0o700)
+        _require_addresses()
+        _make(state)
         with _alone_in(state):
             port = _choose_port(options.port)
             _run(Instance(state, port, broker=options.broker), as_json=options.json)
@@ -210,6 +212,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(str(failure))
         return _UNREACHABLE
     return 0
+
+
+def _require_addresses() -> None:
+    for name in SCHEMES:
+        given = os.environ.get(name)
+        complaint = complaint_about(name, given) if given else None
+        if complaint is not None:
+            raise _CannotStart(_USAGE, complaint)
+
+
+def _make(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.chmod(0o700)
+    except OSError as failure:
+        raise _CannotStart(_USAGE, f"the state folder {state} cannot be: {failure.strerror}") from None
 
 
 def say(message: str) -> None:
@@ -301,6 +319,12 @@ def _alone_in(state: Path) -> Iterator[None]:
         yield
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) <= _PORT_MAX):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./run",
@@ -310,7 +334,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--state", type=Path, default=_PROJECT / ".ccontrol", help="folder that keeps the data"
     )
-    parser.add_argument("--port", type=int, help=f"port of the API (default: {_DEFAULT_PORT})")
+    parser.add_argument("--port", type=_port, help=f"port of the API (default: {_DEFAULT_PORT})")
     parser.add_argument(
         "--broker", action="store_true", help="start a RabbitMQ; without, the database does its work"
     )

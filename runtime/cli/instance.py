@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from runtime.addresses import complaint_about
 from runtime.cli.outcome import unreachable, usage
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def database_url() -> str:
     """The database, for commands that read the log itself."""
     given = os.environ.get("DATABASE_URL")
     if given:
-        _require_url("DATABASE_URL", given, "postgresql")
+        _require_address("DATABASE_URL", given)
         return given
     _refuse_remote()
     url: str = description()["database_url"]
@@ -135,20 +135,17 @@ def read_settings() -> "Settings":
         raise usage(
             f"{name} is not set" if first["type"] == "missing" else f"{name} cannot be used"
         ) from None
-    _require_url("DATABASE_URL", found.database_url, "postgresql")
-    _require_url("REDIS_URL", found.redis_url, "redis", "rediss", "unix")
+    _require_address("DATABASE_URL", found.database_url)
+    _require_address("REDIS_URL", found.redis_url)
+    if found.amqp_url:
+        _require_address("AMQP_URL", found.amqp_url)
     return found
 
 
-def _require_url(name: str, text: str, *schemes: str) -> None:
-    try:
-        address = urlsplit(text)
-        # Reading the port is what checks it.
-        is_one = address.scheme.partition("+")[0] in schemes and address.port != 0
-    except ValueError:
-        is_one = False
-    if not is_one:
-        raise usage(f"{name} is not an address of the form {schemes[0]}://…")
+def _require_address(name: str, text: str) -> None:
+    complaint = complaint_about(name, text)
+    if complaint is not None:
+        raise usage(complaint)
 
 
 def _refuse_remote() -> None:

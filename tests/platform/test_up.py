@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from runtime.servers.process import LOOPBACK, free_port, port_is_free, wait_until
+from runtime.up import main
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(240)]
 
@@ -130,6 +131,35 @@ def test_a_wanted_port_that_is_taken_is_a_clear_error(up: Up) -> None:
         output, complaint = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
     assert "is taken" in complaint
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "arguments"),
+    [
+        ("DATABASE_URL", "mysql://u:hunter2@host/x", ()),
+        ("REDIS_URL", "u:hunter2@host", ()),
+        ("AMQP_URL", "http://u:hunter2@host", ()),
+        ("NOTHING", "", ("--port", "99999")),
+        ("NOTHING", "", ("--port", "0")),
+        ("NOTHING", "", ("--state", "/dev/null/state")),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    text: str,
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv(name, text)
+    try:
+        code: object = main(["--state", str(tmp_path), *arguments])
+    except SystemExit as ended:
+        code = ended.code
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    assert "hunter2" not in said.err
 
 
 def _told(process: subprocess.Popen[str]) -> dict[str, Any]:
