@@ -23,7 +23,7 @@ _NOTIFY = Statement(
     (OIDS[Texts],),
 )
 # Under load one notification speaks for everything appended in this time: it costs a round trip of its own.
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.004
 _SECONDS_MAX = 5.0
 
 
