@@ -55,6 +55,13 @@ UPDATE integration.webhook_deliveries
     WHERE company_id = %(company_id)s AND delivery_id = %(delivery_id)s AND webhook_id = %(webhook_id)s
         AND state <> 'pending' AND redelivered_by < %(position)s
 """
+# A test is sent also while it is disabled. What is on the way at this moment is left to its courier.
+_DROP = """
+UPDATE integration.webhook_deliveries SET state = 'dropped', reason = %(reason)s, ended_at = %(now)s
+    WHERE webhook_id = %(webhook_id)s AND company_id = %(company_id)s AND state = 'pending'
+        AND greatest("position", redelivered_by) < %(position)s AND topic <> %(unless)s
+        AND (leased_until IS NULL OR leased_until < clock_timestamp())
+"""
 # First which webhooks have anything waiting, stepping from one to the next through the index; then the few
 # rows of each that are due, as many as it may have on the way. So ten thousand rows of one webhook cost the
 # others nothing. A lease is added only where none is: two couriers may each see room for one webhook and
@@ -223,6 +230,31 @@ async def redeliver(
         },
     )
     return done.rowcount > 0
+
+
+async def drop_waiting(
+    connection: Connection,
+    *,
+    company_id: UUID,
+    webhook_id: UUID,
+    position: int,
+    reason: str,
+    unless: str,
+    now: datetime,
+) -> int:
+    """End what was to be told of before this position, but for this topic; returns how many."""
+    done = await connection.execute(
+        _DROP,
+        {
+            "company_id": company_id,
+            "webhook_id": webhook_id,
+            "position": position,
+            "reason": reason,
+            "unless": unless,
+            "now": now,
+        },
+    )
+    return done.rowcount
 
 
 async def is_known(connection: Connection, *, company_id: UUID, webhook_id: UUID, delivery_id: UUID) -> bool:

@@ -26,11 +26,15 @@ from write_model.webhooks.events import (
     RedeliveryRequested,
     TestRequested,
     WebhookChanged,
+    WebhookDisabled,
     WebhookEnabled,
+    WebhookRemoved,
 )
 
 _PATIENCE_SECONDS: Final = 10.0
 _LOOK_AGAIN: Final = frozenset({WebhookEnabled.topic, WebhookChanged.topic})
+
+_ENDS: Final = {WebhookDisabled.topic: "webhook-disabled", WebhookRemoved.topic: "webhook-removed"}
 
 _log = structlog.get_logger(__name__)
 
@@ -59,6 +63,8 @@ class FanOut:
         else:
             if event.topic in _LOOK_AGAIN:
                 await self._forgive(_linked(event, "webhook", "whk"))
+            if event.topic in _ENDS:
+                await self._drop_waiting(event)
             technical = _is_technical(event.topic)
             wanting = [
                 each.id
@@ -110,6 +116,21 @@ class FanOut:
                 _log.warning("redelivery_of_nothing", event_id=event.public_id, webhook_id=str(webhook_id))
                 await deliveries.count(connection, {"unknown": 1})
         self._ring()
+
+    async def _drop_waiting(self, event: IntegrationEvent) -> None:
+        """At once: it may be enabled again long before what waits is due."""
+        async with self._pool.connection() as connection, connection.transaction():
+            dropped = await deliveries.drop_waiting(
+                connection,
+                company_id=event.company_id,
+                webhook_id=_linked(event, "webhook", "whk"),
+                position=event.position,
+                reason=_ENDS[event.topic],
+                unless=TestRequested.topic,
+                now=self._clock(),
+            )
+            if dropped:
+                await deliveries.count(connection, {"dropped": dropped})
 
     async def _forgive(self, webhook_id: UUID) -> None:
         async with self._pool.connection() as connection:

@@ -187,6 +187,23 @@ async def test_what_waits_for_a_webhook_that_is_gone_is_dropped(office: PostOffi
     assert await office.attempts() == []
 
 
+async def test_what_waited_is_not_told_by_one_that_is_enabled_again_before_it_was_due(
+    office: PostOffice,
+) -> None:
+    async with receiving() as receiver:
+        receiver.respond = answering(500)
+        webhook_id = cast("Any", await office.register(receiver))
+        await office.told_sale()
+        await office.deliver()
+        disabled = await office.happened(WebhookDisabled(webhook_id=webhook_id))
+        await office.fan_out(disabled)
+        await office.fan_out(await office.happened(WebhookEnabled(webhook_id=webhook_id)))
+        await office.told_sale()
+        # The broker may bring it again, late.
+        await office.fan_out(disabled)
+    assert await office.states() == ["dropped", "pending"]
+
+
 async def test_a_test_is_sent_once_whatever_the_filters_and_while_disabled(office: PostOffice) -> None:
     async with receiving() as receiver:
         receiver.respond = answering(500)
