@@ -138,6 +138,6 @@ for _method, _path, _endpoint, _name, _summary in (
         operation_id=_name,
         summary=_summary,
         response_model=None,
-        responses=problem_responses(401, 403, 404, 406, 500, 503),
+        responses=problem_responses(400, 401, 403, 404, 406, 500, 503),
         openapi_extra={"parameters": [_ID]} if "{" in _path else None,
     )

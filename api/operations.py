@@ -62,6 +62,9 @@ async def admit_operator(request: Request, permission: str) -> tuple[Caller, Ope
     in the company that runs the installation.
     """
     caller = await require(request, permission)
+    if request.scope["query_string"]:
+        # None of these doors has a filter: one that is asked for must not seem to have been used.
+        raise Problem("filter-unknown", params={"known": "–"})
     operations = services_of(request).operations
     if operations is None:
         raise Problem("dependency-down", headers={"Retry-After": "5"})

@@ -321,6 +321,15 @@ async def test_names_that_no_projection_has_are_not_found(house: House, name: st
         assert_problem(answer, 404, "not-found")
 
 
+async def test_filters_that_do_not_exist_are_not_passed_over(house: House) -> None:
+    for path in (
+        "/v1/ops/projections?state=failed",
+        "/v1/ops/projections/stock_levels?x=1",
+        "/v1/jobs?limit=1",
+    ):
+        assert_problem(await house.get(path), 400, "filter-unknown")
+
+
 async def test_a_token_of_a_history_that_is_no_more_is_refused_at_once(house: House) -> None:
     services = house.app.state.services
     made = await house.post("/v1/products", {"sku": uuid4().hex, "name": "Café"})
