@@ -4,6 +4,7 @@ A read table is declared once with `read_table`. Questions see it as the view `r
 `read.<name>_g<generation>`, so that a rebuild can fill another generation beside the one being served.
 """
 
+import select
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -12,10 +13,11 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Column, Index, MetaData, PrimaryKeyConstraint, SmallInteger, Table, Uuid
+from sqlalchemy import Column, Index, MetaData, PrimaryKeyConstraint, SmallInteger, Table, Uuid, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 SCHEMA = "read"
 METADATA = MetaData(schema=SCHEMA)
@@ -26,8 +28,6 @@ _SILENCE_MILLISECONDS_MAX = 15_000
 
 Driver = psycopg.AsyncConnection[tuple[Any, ...]]
 
-# More than any pool here holds.
-_DEAD_CONNECTIONS_MAX = 20
 
 # Identifiers end at 63 bytes, and physical names carry `_g<generation>` behind the name.
 _NAME_LENGTH_MAX = 54
@@ -89,7 +89,7 @@ def _check_length(name: str) -> None:
 
 def open_engine(database_url: str, *, pool_size: int = 8) -> AsyncEngine:
     """An engine whose connections are the application's role, bound by row level security."""
-    return create_async_engine(
+    engine = create_async_engine(
         make_url(database_url).set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=0,
@@ -108,6 +108,24 @@ def open_engine(database_url: str, *, pool_size: int = 8) -> AsyncEngine:
             "tcp_user_timeout": _SILENCE_MILLISECONDS_MAX,
         },
     )
+    event.listen(engine.sync_engine, "checkout", _refuse_the_dead)
+    return engine
+
+
+def _refuse_the_dead(_: object, record: ConnectionPoolEntry, __: object) -> None:
+    """After a restart every idle connection is dead, and nobody's question should fail for that.
+
+    The server says nothing to an idle connection but that it ends; so where there is something to read, all
+    are let go, and the pool connects anew. That costs no round trip, as asking would.
+    """
+    driver = record.driver_connection
+    if not isinstance(driver, psycopg.AsyncConnection):
+        raise TypeError("not a connection of open_engine")
+    heard = select.poll()
+    if not driver.closed:
+        heard.register(driver.fileno(), select.POLLIN)
+    if driver.closed or heard.poll(0):
+        raise InvalidatePoolError
 
 
 @asynccontextmanager
@@ -145,22 +163,15 @@ def _arguments(partition: int, projections: tuple[str, ...]) -> str:
 
 
 async def _opened(engine: AsyncEngine, opening: str) -> tuple[AsyncConnection, Sequence[tuple[Any, ...]]]:
-    tries = 0
-    while True:
-        connection = await engine.connect()
-        driver = _driver(connection)
-        try:
-            return connection, await _rows_of_last(driver, opening)
-        except psycopg.Error as error:
-            died = driver.closed
-            await _give_back(connection)
-            tries += 1
-            # After a restart every idle connection is dead, and nobody's question should fail for that.
-            if tries > _DEAD_CONNECTIONS_MAX or not died:
-                raise DBAPIError.instance(opening, None, error, psycopg.Error) from error
-        except BaseException:
-            await _give_back(connection)
-            raise
+    connection = await engine.connect()
+    try:
+        return connection, await _rows_of_last(_driver(connection), opening)
+    except psycopg.Error as error:
+        await _give_back(connection)
+        raise DBAPIError.instance(opening, None, error, psycopg.Error) from error
+    except BaseException:
+        await _give_back(connection)
+        raise
 
 
 async def _rows_of_last(driver: Driver, statements: str) -> Sequence[tuple[Any, ...]]:

@@ -22,11 +22,20 @@ _POOL = 4
 async def test_no_question_fails_for_connections_that_died_while_they_were_idle(bench: Bench) -> None:
     engine = open_engine(bench.database_url, pool_size=_POOL)
     idle = await _backends(engine)
-
-    async with await psycopg.AsyncConnection.connect(bench.database_url, autocommit=True) as owner:
-        await owner.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) AS pid", (idle,))
+    await _end(bench, idle)
 
     assert not set(idle) & set(await _backends(engine))
+    await engine.dispose()
+
+
+async def test_neither_does_what_is_asked_without_a_snapshot(bench: Bench) -> None:
+    engine = open_engine(bench.database_url, pool_size=_POOL)
+    await _end(bench, await _backends(engine))
+
+    async with AsyncExitStack() as open_together:
+        for _ in range(_POOL):
+            connection = await open_together.enter_async_context(engine.connect())
+            assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
     await engine.dispose()
 
 
@@ -53,6 +62,11 @@ async def test_a_snapshot_without_projections_stands_nowhere(bench: Bench, log: 
         assert set(known) == {"sample_balances"}
         assert known["sample_balances"].position > 0
     await engine.dispose()
+
+
+async def _end(bench: Bench, backends: list[int]) -> None:
+    async with await psycopg.AsyncConnection.connect(bench.database_url, autocommit=True) as owner:
+        await owner.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) AS pid", (backends,))
 
 
 async def _backends(engine: AsyncEngine) -> list[int]:
