@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from projections import tenure
+from projections import statistics, tenure
 from projections.announcer import Announcer
 from projections.backoff import Backoff
 from projections.building import BuildFailed
@@ -132,6 +132,7 @@ class Worker:
             tasks.create_task(self._keep_looking())
             tasks.create_task(self._keep_measuring())
             tasks.create_task(self._keep_upgrading())
+            tasks.create_task(self._keep_statistics())
             for lane in lanes:
                 leases = Leases(self._owner, lane, self._lease_seconds)
                 tasks.create_task(tenure.keep(self._database_url, leases, partitions, self._feed))
@@ -176,6 +177,18 @@ class Worker:
                 await asyncio.sleep(_MEASURE_SECONDS)
         finally:
             await engine.dispose()
+
+    async def _keep_statistics(self) -> None:
+        """Tell the planner what has grown; plans are slower without, and no trouble here stops anything."""
+        while True:
+            stop_if_cancelled()
+            await asyncio.sleep(_MEASURE_SECONDS)
+            try:
+                async with self._pool.connection() as connection:
+                    await statistics.refresh(connection)
+            except Exception as error:  # noqa: BLE001  # said, and tried again
+                stop_if_cancelled()
+                _log.warning("statistics_not_refreshed", error=describe(error))
 
     async def _keep_upgrading(self) -> None:
         """Where the code is newer than what is served: build its generation beside, and switch to it."""
