@@ -4,9 +4,11 @@ Of an error they say its kind, its message and its place. Never the values of va
 quotes in the details of its messages: they may be personal data, or a secret.
 """
 
+import json
 import logging
 import sys
 import traceback
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -27,11 +29,26 @@ def configure_logs() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    logging.basicConfig(
-        level=logging.WARNING,
-        stream=sys.stderr,
-        format='{"level":"%(levelname)s","logger":"%(name)s","event":%(message)r}',
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _Lines(logging.Formatter):
+    """The same for entries of libraries."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        entry: dict[str, Any] = {
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": moment,
+        }
+        if record.exc_info is not None:
+            entry["exception"] = _chain(record.exc_info[1])
+        return json.dumps(entry)
 
 
 def _told(exc_info: ExcInfo) -> Any:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,9 +19,12 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     written = io.StringIO()
     monkeypatch.setattr("sys.stderr", written)
     before = structlog.get_config()
+    root = logging.getLogger()
+    handlers, root.handlers = root.handlers, []
     configure_logs()
     yield lambda: json.loads(written.getvalue().splitlines()[-1])
     structlog.configure(**before)
+    root.handlers = handlers
 
 
 def test_an_error_is_told_with_its_place_and_without_variables(told: Any) -> None:
@@ -54,3 +58,15 @@ def test_the_values_postgres_quotes_stay_out(told: Any, empty_database_url: str)
     entry = told()
     assert "UniqueViolation: duplicate key" in entry["exception"][0]["error"]
     assert "maria" not in json.dumps(entry)
+
+
+def test_what_a_library_says_is_one_line_too(told: Any) -> None:
+    try:
+        raise ValueError("not a number")
+    except ValueError:
+        logging.getLogger("library").warning('it\'s "%s"', "two\nlines", exc_info=True)
+
+    entry = told()
+    assert entry["event"] == 'it\'s "two\nlines"'
+    assert (entry["level"], entry["logger"]) == ("warning", "library")
+    assert entry["exception"][0]["error"] == "ValueError: not a number"
