@@ -60,6 +60,21 @@ async def live_positions(connection: Connection, projection: str) -> dict[int, i
     return await positions_of(connection, projection, live.generation)
 
 
+async def front_of_tables(connection: Connection) -> dict[int, int]:
+    """Where those projections in tables are that are served and run, by partition: they fold together.
+
+    A partition is missing in which none runs, as all have stopped, or has folded anything yet.
+    """
+    cursor = await connection.execute(
+        "SELECT c.partition, max(c.position) FROM read.projections p "
+        "JOIN read.checkpoints c ON c.projection = p.name AND c.generation = p.generation "
+        "WHERE p.lane = 'sql' AND NOT p.paused AND NOT EXISTS (SELECT FROM read.failures f "
+        "WHERE f.projection = p.name AND f.partition = c.partition AND f.resolved_at IS NULL) "
+        "GROUP BY c.partition HAVING max(c.position) > 0"
+    )
+    return dict(await cursor.fetchall())
+
+
 async def switch(
     connection: Connection,
     projection: str,

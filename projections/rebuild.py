@@ -30,7 +30,15 @@ from projections.lane import Lane
 from projections.pages import EventLog
 from projections.pressure import Pressure
 from projections.projector import AnyProjection
-from projections.promotion import Generation, discard, generations_of, live_positions, positions_of, switch
+from projections.promotion import (
+    Generation,
+    discard,
+    front_of_tables,
+    generations_of,
+    live_positions,
+    positions_of,
+    switch,
+)
 from projections.redis_comparison import compare_views
 from projections.redis_lane import RedisLane
 from projections.roster import REBUILD_LOCK, Catalogue, read_skips, record_generation
@@ -123,7 +131,7 @@ class Workshop:
                     await self._catch_up_with_live(connection, build, jobs)
                     await self._index(connection, kind, build, record)
                     comparison = await self._compare(connection, kind, build, jobs, sample_rows)
-                await self._follow(build, jobs)
+                await self._follow(connection, build, jobs)
                 await self._index(connection, kind, build, record)
                 allowed = promote == "always" or (
                     promote == "equal" and comparison is not None and comparison.equal
@@ -141,7 +149,7 @@ class Workshop:
             if not any(g.status == "building" and (g.version, g.shape) == code for g in known):
                 raise NothingBuilt(name)
             build, record = await self._open(connection, kind, "building", on_progress)
-            await self._follow(build, jobs)
+            await self._follow(connection, build, jobs)
             await self._index(connection, kind, build, record)
             await self._promote(connection, kind, build, jobs)
             return Outcome(name, build.generation, True, None)
@@ -271,11 +279,21 @@ class Workshop:
             if build.behind(await live_positions(connection, build.name)) < BUILD_EVENTS:
                 return
 
-    async def _follow(self, build: Build, jobs: int) -> None:
+    async def _follow(self, connection: Connection, build: Build, jobs: int) -> None:
+        """Up to, and never beyond, what is served beside it.
+
+        A question that reads several projections says one position for all; so none may be switched to that
+        is ahead of the others.
+        """
         for _ in range(_FOLLOW_ROUNDS):
-            await self._fold_to(build, await self._log.heads(), jobs, "follow")
-            if build.behind(await self._log.heads()) < _LAST_EVENTS:
+            await self._fold_to(build, await self._destination(connection, build), jobs, "follow")
+            if build.behind(await self._destination(connection, build)) < _LAST_EVENTS:
                 return
+
+    async def _destination(self, connection: Connection, build: Build) -> Mapping[int, int]:
+        heads = await self._log.heads()
+        # Views carry their own position, and each is asked by itself.
+        return heads | await front_of_tables(connection) if build.projection.lane == "sql" else heads
 
     async def _fold_to(self, build: Build, targets: Mapping[int, int], jobs: int, phase: str) -> None:
         """In processes of their own where that is worth starting them: several, with enough to do."""
@@ -359,17 +377,19 @@ class Workshop:
         older = [g for g in await generations_of(connection, kind.name) if g.status == "kept"]
         while not await switch(connection, kind.name, build.generation, last_steps=last_steps):
             await build.locate()
-            await self._follow(build, jobs)
+            await self._follow(connection, build, jobs)
         if kind.lane == "redis":
             await self._redis_lane.serve(kind.name, build.generation)
         await self._discard(connection, kind.name, older)
 
     async def _last_steps(self, inside: Connection, kind: type[AnyProjection], build: Build) -> bool:
-        """While nobody reads or writes: to where the served generation is. False when that is too far."""
+        """While nobody reads or writes: to where what is served is. False when that is too far."""
         # Out of the database each time: an attempt that did not get its locks has been undone.
         if kind.lane == "sql":
             build.place(await positions_of(inside, kind.name, build.generation))
         targets = await live_positions(inside, kind.name)
+        if kind.lane == "sql":
+            targets |= await front_of_tables(inside)
         if build.behind(targets) > _LAST_EVENTS:
             return False
         for partition, follower in build.followers.items():
@@ -397,7 +417,7 @@ class Workshop:
         await build.locate()
         with suppress(TimeoutError, BuildFailed):
             async with asyncio.timeout(_ROLLBACK_SECONDS):
-                await self._follow(build, jobs=2)
+                await self._follow(connection, build, jobs=2)
 
         async def last_steps(inside: Connection) -> bool:
             # What cannot be folded stops it later, like any other event: now it has to be served.

@@ -75,6 +75,24 @@ async def test_a_rebuild_of_the_same_events_gives_the_same_bytes(bench: Bench, l
     assert ("sample_balances_by_balance_g2",) in indexes
 
 
+async def test_what_is_promoted_is_where_its_neighbours_are(bench: Bench, log: FakeLog) -> None:
+    """Or a question that reads several would show figures from beyond the position it says."""
+    await fill(log, 300)
+    async with bench.worker(log, ALL):
+        await bench.caught_up(log, "sample_balances", "sample_deposits")
+    served = await log.heads()
+    await fill(log, 50, seed=2)
+    async with workshop_of(bench, log) as workshop:
+        await workshop.rebuild("sample_deposits")
+        await workshop.rebuild("sample_balances")
+        await workshop.rollback("sample_balances")
+    positions = await bench.rows(
+        "SELECT c.partition, c.position FROM read.projections p JOIN read.checkpoints c "
+        "ON c.projection = p.name AND c.generation = p.generation"
+    )
+    assert sorted(positions) == sorted([*served.items(), *served.items()])
+
+
 async def test_a_rebuild_with_writers_and_readers_fails_no_question(bench: Bench, log: FakeLog) -> None:
     await fill(log, 3000)
     stop = asyncio.Event()
