@@ -18,7 +18,7 @@ from projections.batch import RedisBatch
 from projections.connections import Connection
 from projections.fold import HandlerFailed
 from projections.lane import CheckpointMoved, Follower
-from read_model.cache import CHANGED_AT, generation_key, partition_key, root_key, text_of
+from read_model.cache import CHANGED_AT, generation_key, partition_key, position_of, root_key, text_of
 from write_model.message import Recorded
 
 # A page that damages the key set again and again is no damage: its fields do not take these operations.
@@ -212,8 +212,8 @@ class RedisLane:
         prefix = partition_key(self._epoch, projection, generation, partition)
         keys = await self._client.hget(prefix + "meta", "live")
         found = await self._client.hget(prefix + "meta", f"at:{text_of(keys)}") if keys else None
-        position = text_of(found)
-        return KeySet(prefix + text_of(keys), int(position)) if position.isdecimal() else None
+        position = position_of(found)
+        return None if position is None else KeySet(prefix + text_of(keys), position)
 
     async def view_names(self, key_set: KeySet) -> set[str]:
         """The views of a key set."""
@@ -224,8 +224,7 @@ class RedisLane:
         """The fields of a view, and the position at which it last changed."""
         found: Any = await self._client.hgetall(f"{key_set.prefix}:v:{name}")
         fields = {text_of(key): text_of(value) for key, value in found.items()}
-        changed_at = fields.pop(CHANGED_AT, "")
-        return fields, int(changed_at) if changed_at.isdecimal() else 0
+        return fields, position_of(fields.pop(CHANGED_AT, "")) or 0
 
     async def _run(
         self,

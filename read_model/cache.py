@@ -24,6 +24,9 @@ A = TypeVar("A")
 CHANGED_AT = "@"
 """The field of every view that says at which position it last changed."""
 
+# Of a position, which is a bigint.
+_DIGITS_MAX = 18
+
 _REQUESTS = Counter("ccontrol_cache_requests", "Questions asked of a Redis view", ["cache", "result"])
 
 # One script, so that the position and the fields belong together. The keys it finds on its way are not known
@@ -35,7 +38,7 @@ local prefix = ARGV[1] .. ':g' .. generation .. ':p' .. ARGV[2] .. ':'
 local keys = redis.pcall('HGET', prefix .. 'meta', 'live')
 if type(keys) ~= 'string' then return false end
 local position = redis.pcall('HGET', prefix .. 'meta', 'at:' .. keys)
-if type(position) ~= 'string' or not string.match(position, '^%d+$') then return false end
+if type(position) ~= 'string' or #position > 18 or not string.match(position, '^%d+$') then return false end
 local when = redis.pcall('HGET', prefix .. 'meta', 'when:' .. keys) or ''
 local view = prefix .. keys .. ':v:' .. ARGV[3]
 local known = redis.pcall('HGET', prefix .. keys .. ':views', ARGV[3])
@@ -139,9 +142,16 @@ def partition_key(epoch: int, projection: str, generation: int, partition: int) 
 
 def _moment(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None  # built before anybody wrote it down, or somebody wrote something else
+    return None if moment.tzinfo is None else moment
+
+
+def position_of(value: Any) -> int | None:
+    """A position of the log as Redis keeps it, or None where it keeps something else."""
+    text = text_of(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX else None
 
 
 def text_of(value: Any) -> str:

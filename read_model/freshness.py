@@ -99,10 +99,6 @@ class Freshnesses:
             with suppress(asyncio.CancelledError):
                 await self._listening
 
-    def forget(self) -> None:
-        """Trust nothing that was remembered: the database has been restored."""
-        self._forget()
-
     async def wait(
         self, projections: Sequence[str], partition: int, position: int, *, timeout_seconds: float = 1.0
     ) -> Freshness:
@@ -175,14 +171,14 @@ class Freshnesses:
         url = make_url(self._engine.url).set(drivername="postgresql").render_as_string(hide_password=False)
         while True:
             # What was missed while nobody listened is forgotten rather than trusted.
-            self._forget()
+            self.forget()
             try:
                 connection = await psycopg.AsyncConnection.connect(
                     url, autocommit=True, application_name="ccontrol-freshness", connect_timeout=5
                 )
                 async with connection:
                     await connection.execute(f"LISTEN {_CHANNEL}")
-                    self._forget()
+                    self.forget()
                     async for notification in connection.notifies():
                         self._hear(notification.payload)
             except (psycopg.Error, OSError, SQLAlchemyError):
@@ -191,7 +187,7 @@ class Freshnesses:
 
     def _hear(self, payload: str) -> None:
         if payload == _EVERY_PARTITION:
-            self._forget()
+            self.forget()
             return
         for number, checkpoints in json.loads(payload)["at"].items():
             partition = int(number)
@@ -216,7 +212,7 @@ class Freshnesses:
         if moved is not None:
             moved.set()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Trust nothing that was remembered, nor an answer that is on its way."""
         self._forgotten += 1
         self._known.clear()

@@ -261,3 +261,18 @@ async def test_a_poison_event_stops_one_view_and_resume_goes_on(
             whole = await views.read("sample_picky_views", 1, "all")
             assert whole is not None
             assert whole.fields == {"n": "22"}
+
+
+@pytest.mark.parametrize("position", ["9" * 5000, "-1", "1.5", "٣", ""])
+async def test_what_is_no_position_is_no_answer(redis_url: str, position: str) -> None:
+    async with Redis.from_url(redis_url) as client:
+        views, of_view = Views(client, 1), ("sample", 0, "a")
+        await client.set("cc:1:sample:generation", 1)
+        for field, value in {"live": "k", "at:k": "7", "when:k": "2026-11-27"}.items():
+            await client.hset("cc:1:sample:g1:p0:meta", field, value)
+        found = await views.read(*of_view)
+        assert found is not None
+        assert (found.position, found.recorded_at) == (7, None), "a day is no moment"
+
+        await client.hset("cc:1:sample:g1:p0:meta", "at:k", position)
+        assert await views.read(*of_view) is None
