@@ -20,7 +20,6 @@ from runtime.servers.process import ServerFailed
 from runtime.servers.rabbitmq import RabbitMQServer
 
 _ROOT = Path(__file__).parents[1]
-_PATIENCE_SECONDS = 300
 
 
 class Background:
@@ -42,8 +41,7 @@ class Background:
 
     def end(self) -> None:
         """When nobody uses it any more."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while _users(self._directory) and time.monotonic() < deadline:
+        while _users(self._directory):
             time.sleep(0.05)
         assert self._process.stdin is not None
         self._process.stdin.close()

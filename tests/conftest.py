@@ -23,7 +23,7 @@ from psycopg import sql
 from runtime.servers import PostgresServer, RabbitMQServer, ValkeyServer
 from runtime.servers.debian import NoRabbitMQ
 from tests import broker_of_the_session
-from tests.session_servers import server_of_the_session
+from tests.session_servers import SessionServers
 
 # Examples are small and machines noisy: a time limit per example would only find slow machines.
 settings.register_profile("ccontrol", deadline=None)
@@ -34,6 +34,7 @@ _TEMPLATE = "ccontrol_template"
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "master")
 _SERVICE_FIXTURES = {"postgres_server", "redis_server", "private_postgres", "private_redis"}
 _BROKER_FIXTURES = {"rabbitmq_server", "private_rabbitmq"}
+_SERVERS = SessionServers()
 _BROKER = pytest.StashKey[broker_of_the_session.Background]()
 
 
@@ -62,10 +63,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         session.stash[_BROKER] = broker_of_the_session.Background(_in_common(factory) / "rabbitmq")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The worker that started it ends it, when the others are done."""
+    """The worker that started a server ends it, when the others are done."""
     if _BROKER in session.stash:
         session.stash[_BROKER].end()
+    _SERVERS.stop()
 
 
 def _in_common(factory: pytest.TempPathFactory) -> Path:
@@ -82,7 +85,7 @@ def session_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_server(session_directory: Path) -> Iterator[str]:
     """URL of the session's PostgreSQL (as superuser; not durable: never kill it)."""
-    with server_of_the_session(
+    with _SERVERS.use(
         session_directory / "postgres", lambda directory: PostgresServer(directory, durable=False)
     ) as url:
         yield url
@@ -148,7 +151,7 @@ def empty_database_url(postgres_server: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_server(session_directory: Path) -> Iterator[str]:
     """URL of the session's Valkey, database 0: tests want `redis_url`."""
-    with server_of_the_session(session_directory / "valkey", ValkeyServer) as url:
+    with _SERVERS.use(session_directory / "valkey", ValkeyServer) as url:
         yield url
 
 

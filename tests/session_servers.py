@@ -1,6 +1,7 @@
 """One PostgreSQL and one Valkey for all test workers of a session, started by the first that asks.
 
-A server dies with the worker that started it, so that worker waits at its end until the others have left.
+A server dies with the worker that started it, so that worker waits at its end until the others have left: at
+the end of its session, where no test's time limit counts, for the others may have minutes to go.
 """
 
 import fcntl
@@ -12,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-_PATIENCE_SECONDS = 300
-
 
 class Server(Protocol):
     """What PostgresServer and ValkeyServer have in common."""
@@ -24,47 +23,54 @@ class Server(Protocol):
     def stop(self) -> None: ...
 
 
-@contextmanager
-def server_of_the_session(
-    directory: Path, make: Callable[[Path], Server], prepare: Callable[[str], None] = lambda url: None
-) -> Iterator[str]:
-    """The URL of the session's server; `prepare` ran once on it, before anybody else saw the URL."""
-    users = directory / "users"
-    users.mkdir(parents=True, exist_ok=True)
-    known = directory / "known.json"
-    ours: Server | None = None
-    with _alone(directory):
-        if not _others(users):
-            known.unlink(missing_ok=True)
-        if not known.exists():
-            ours = make(directory / "server")
-            ours.start()
-            prepare(ours.url)
-            known.write_text(json.dumps({"url": ours.url}))
-        url = str(json.loads(known.read_text())["url"])
-        (users / str(os.getpid())).touch()
-    try:
-        yield url
-    finally:
-        (users / str(os.getpid())).unlink(missing_ok=True)
-        if ours is not None:
-            _stop_after_the_others(directory, users, known, ours)
+class SessionServers:
+    """What this worker uses, and has to stop because it started it."""
 
+    def __init__(self) -> None:
+        self._started: list[tuple[Path, Server]] = []
 
-def _stop_after_the_others(directory: Path, users: Path, known: Path, server: Server) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
+    @contextmanager
+    def use(self, directory: Path, make: Callable[[Path], Server]) -> Iterator[str]:
+        """The URL of the session's server of this directory."""
+        users = directory / "users"
+        users.mkdir(parents=True, exist_ok=True)
+        known = directory / "known.json"
         with _alone(directory):
-            if not _others(users) or time.monotonic() > deadline:
-                known.unlink()
-                server.stop()
-                return
-        time.sleep(0.05)
+            if not _others(directory):
+                known.unlink(missing_ok=True)
+            if not known.exists():
+                server = make(directory / "server")
+                server.start()
+                self._started.append((directory, server))
+                known.write_text(json.dumps({"url": server.url}))
+            url = str(json.loads(known.read_text())["url"])
+            (users / str(os.getpid())).touch()
+        try:
+            yield url
+        finally:
+            (users / str(os.getpid())).unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """Stop what this worker started, each when nobody else uses it any more."""
+        while self._started:
+            directory, server = self._started.pop()
+            while not _stopped(directory, server):
+                time.sleep(0.05)
 
 
-def _others(users: Path) -> list[int]:
-    """Workers that use the server and are still alive."""
-    return [int(user.name) for user in users.iterdir() if Path("/proc", user.name).exists()]
+def _stopped(directory: Path, server: Server) -> bool:
+    with _alone(directory):
+        if _others(directory):
+            return False
+        (directory / "known.json").unlink(missing_ok=True)
+        server.stop()
+        return True
+
+
+def _others(directory: Path) -> list[int]:
+    """The other workers that use the server and are still alive."""
+    pids = [int(user.name) for user in (directory / "users").iterdir()]
+    return [pid for pid in pids if pid != os.getpid() and Path("/proc", str(pid)).exists()]
 
 
 @contextmanager
