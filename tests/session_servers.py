@@ -1,7 +1,8 @@
 """One PostgreSQL and one Valkey for all test workers of a session, started by the first that asks.
 
-A server dies with the worker that started it, so that worker waits at its end until the others have left: at
-the end of its session, where no test's time limit counts, for the others may have minutes to go.
+A server dies with the worker that started it, so that worker waits until the others have left: at the end of
+its session, when it uses none itself. In a fixture, two workers of which each had started one waited for each
+other, and the time limit of a test counted.
 """
 
 import fcntl
