@@ -16,20 +16,22 @@ import psycopg
 from psycopg import sql
 
 from runtime.servers import binaries, process
-from runtime.servers.process import LOOPBACK, Account, ServerFailed
+from runtime.servers.process import LOOPBACK, Account
+from runtime.servers.server import Server
 
 ROLE = "ccontrol"
 DATABASE = "ccontrol"
-_PORT_ATTEMPTS = 5
 # Only for tests that never kill the server: about twice as fast, and worthless after a crash.
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """A private PostgreSQL on a loopback port; `directory` holds its data, password and log.
 
     It listens on no Unix socket: their paths may not exceed 107 bytes, which a deep project folder does.
     """
+
+    name = "PostgreSQL"
 
     def __init__(
         self,
@@ -41,32 +43,14 @@ class PostgresServer:
         settings: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
-        self._directory = directory.absolute()
-        self._log = (log or self._directory / "log").absolute()
-        self._port = port
+        super().__init__(directory, port=port, log=log)
         self._bin_directory = bin_directory
         self._settings = {**({} if durable else _NOT_DURABLE), **(settings or {})}
         self._durable = durable
-        self._password = ""
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def directory(self) -> Path:
-        return self._directory
 
     @property
     def url(self) -> str:
         return self._url_of(DATABASE)
-
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise ServerFailed("PostgreSQL is not running")
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
 
     @property
     def bin_directory(self) -> Path:
@@ -75,20 +59,12 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start and wait until it takes connections; on a used port choose another."""
-        if self.running:
-            raise ServerFailed("PostgreSQL is already running")
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._password = process.kept_password(self._directory / "password")
+        self._prepare()
         if not self._data.exists():
             self._initialise()
         self._clear_stale_lock()
-        for _ in range(_PORT_ATTEMPTS):
-            if self._port is None or not process.port_is_free(self._port):
-                self._port = process.free_port()
-            if self._launch():
-                self._create_database()
-                return
-        raise ServerFailed(f"PostgreSQL did not start:\n{process.last_lines(self._log)}")
+        self._launch_on_a_free_port(self._launch)
+        self._create_database()
 
     def stop(self) -> None:
         """Fast shutdown: transactions in progress are rolled back, a checkpoint is written."""
@@ -99,15 +75,10 @@ class PostgresServer:
     def kill(self) -> None:
         """As a power cut would: its sessions too, which lead process groups of their own."""
         if self._process is not None:
-            process.kill(self._process)
+            super().kill()
             for pid in process.processes_inside(self._data):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            self._process = None
-
-    @property
-    def _data(self) -> Path:
-        return self._directory / "data"
 
     def _url_of(self, database: str) -> str:
         return f"postgresql://{ROLE}:{self._password}@{LOOPBACK}:{self._port}/{database}"
@@ -137,7 +108,7 @@ class PostgresServer:
             child.wait()
         password_file.unlink()
         if child.returncode != 0:
-            raise ServerFailed(f"initdb failed:\n{process.last_lines(self._log)}")
+            raise self._failed("could not make its folder")
         unfinished.rename(self._data)
 
     def _clear_stale_lock(self) -> None:
@@ -172,7 +143,7 @@ class PostgresServer:
             )
         if not known:
             self.kill()
-            raise ServerFailed(f"PostgreSQL was not ready in time:\n{process.last_lines(self._log)}")
+            raise self._failed("was not ready in time")
         return self.running
 
     def _spawn(

@@ -11,63 +11,41 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runtime.servers import debian, process
-from runtime.servers.process import LOOPBACK, ServerFailed
+from runtime.servers.process import LOOPBACK
+from runtime.servers.server import Server
 
 _USER = "ccontrol"
-_PORT_ATTEMPTS = 5
 # No busy waiting: the machine has other things to do. And no epmd but ours.
 _ERLANG_ARGUMENTS = (
     "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none -start_epmd false"
 )
 
 
-class RabbitMQServer:
+class RabbitMQServer(Server):
     """A private RabbitMQ on a loopback port; `directory` holds its data, password, cookie and logs."""
 
+    name = "RabbitMQ"
+
     def __init__(self, directory: Path, *, port: int | None = None, log: Path | None = None) -> None:
-        self._directory = directory.absolute()
-        self._log = (log or self._directory / "log").absolute()
-        self._port = port
-        self._password = ""
+        super().__init__(directory, port=port, log=log)
         self._epmd: subprocess.Popen[bytes] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"amqp://{_USER}:{self._password}@{LOOPBACK}:{self._port}/"
 
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise ServerFailed("RabbitMQ is not running")
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
     def start(self) -> None:
         """Start and wait until it speaks AMQP; on a used port choose another."""
-        if self.running:
-            raise ServerFailed("RabbitMQ is already running")
-        self.kill()  # an epmd whose node has died
         found = debian.rabbitmq()
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data = self._directory / "data"
-        data.mkdir(mode=0o700, exist_ok=True)
-        process.wait_for_predecessors(data)
-        self._password = process.kept_password(self._directory / "password")
+        self._prepare()
+        self.kill()  # an epmd whose node has died
+        self._data.mkdir(mode=0o700, exist_ok=True)
+        process.wait_for_predecessors(self._data)
         cookie = self._directory / ".erlang.cookie"
         if not cookie.exists():
             process.kept_password(cookie)
             cookie.chmod(0o400)
-        for _ in range(_PORT_ATTEMPTS):
-            if self._port is None or not process.port_is_free(self._port):
-                self._port = process.free_port()
-            if self._launch(found, data):
-                return
-            self.kill()
-        raise ServerFailed(f"RabbitMQ did not start:\n{process.last_lines(self._log)}")
+        self._launch_on_a_free_port(lambda: self._launch(found))
 
     def stop(self) -> None:
         """Orderly; takes some seconds."""
@@ -77,12 +55,12 @@ class RabbitMQServer:
 
     def kill(self) -> None:
         """As a power cut would; the node first, so that it does not miss its epmd."""
-        for child in (self._process, self._epmd):
-            if child is not None:
-                process.kill(child)
-        self._process = self._epmd = None
+        super().kill()
+        if self._epmd is not None:
+            process.kill(self._epmd)
+            self._epmd = None
 
-    def _launch(self, found: debian.Installation, data: Path) -> bool:
+    def _launch(self, found: debian.Installation) -> bool:
         """One attempt; False if it ended before it answered, which is how a port taken meanwhile shows."""
         names = process.free_port()
         self._epmd = process.spawn(
@@ -100,15 +78,15 @@ class RabbitMQServer:
             log=self._log,
             # Nothing is lost by it: what was confirmed is on disk. Its orderly stop takes seconds.
             death_signal=signal.SIGKILL,
-            directory=data,
-            environment={**found.environment, **self._environment(data, names)},
+            directory=self._data,
+            environment={**found.environment, **self._environment(names)},
         )
         answered = process.wait_until(
             lambda: child.poll() is not None or self._speaks_amqp(), timeout_seconds=120
         )
         if not answered:
             self.kill()
-            raise ServerFailed(f"RabbitMQ did not answer in time:\n{process.last_lines(self._log)}")
+            raise self._failed("did not answer in time")
         return self.running
 
     def _write_configuration(self) -> None:
@@ -124,8 +102,8 @@ class RabbitMQServer:
         process.write_private(self._directory / "advanced.config", "[].\n")
         process.write_private(self._directory / "enabled_plugins", "[].\n")
 
-    def _environment(self, data: Path, names: int) -> Mapping[str, str]:
-        here = self._directory
+    def _environment(self, names: int) -> Mapping[str, str]:
+        here, data = self._directory, self._data
         return {
             "HOME": str(here),  # the cookie is there
             "LC_ALL": "C.UTF-8",

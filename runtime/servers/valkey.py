@@ -3,58 +3,28 @@
 import importlib.util
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
 from runtime.servers import process
 from runtime.servers.process import LOOPBACK, ServerFailed
+from runtime.servers.server import Server
 
-_PORT_ATTEMPTS = 5
 
-
-class ValkeyServer:
+class ValkeyServer(Server):
     """A private Valkey on a loopback port; `directory` holds its append-only file, password and log."""
 
-    def __init__(self, directory: Path, *, port: int | None = None, log: Path | None = None) -> None:
-        self._directory = directory.absolute()
-        self._log = (log or self._directory / "log").absolute()
-        self._port = port
-        self._password = ""
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def directory(self) -> Path:
-        return self._directory
+    name = "Valkey"
 
     @property
     def url(self) -> str:
         return f"redis://:{self._password}@{LOOPBACK}:{self._port}/0"
 
-    @property
-    def pid(self) -> int:
-        if self._process is None:
-            raise ServerFailed("Valkey is not running")
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
     def start(self) -> None:
         """Start and wait until it answers; on a used port choose another."""
-        if self.running:
-            raise ServerFailed("Valkey is already running")
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data = self._directory / "data"
-        data.mkdir(mode=0o700, exist_ok=True)
-        process.wait_for_predecessors(data)
-        self._password = process.kept_password(self._directory / "password")
-        for _ in range(_PORT_ATTEMPTS):
-            if self._port is None or not process.port_is_free(self._port):
-                self._port = process.free_port()
-            if self._launch(data):
-                return
-        raise ServerFailed(f"Valkey did not start:\n{process.last_lines(self._log)}")
+        self._prepare()
+        self._data.mkdir(mode=0o700, exist_ok=True)
+        process.wait_for_predecessors(self._data)
+        self._launch_on_a_free_port(self._launch)
 
     def stop(self) -> None:
         """Orderly: the append-only file is flushed."""
@@ -62,15 +32,11 @@ class ValkeyServer:
             process.stop(self._process, signal.SIGTERM)
             self._process = None
 
-    def kill(self) -> None:
-        """As a power cut would."""
-        if self._process is not None:
-            process.kill(self._process)
-            self._process = None
-
-    def _launch(self, data: Path) -> bool:
+    def _launch(self) -> bool:
         """One attempt; False if it ended before it answered, which is how a port taken meanwhile shows."""
-        child = process.spawn([str(_executable()), "-"], log=self._log, directory=data, piped_input=True)
+        child = process.spawn(
+            [str(_executable()), "-"], log=self._log, directory=self._data, piped_input=True
+        )
         self._process = child
         assert child.stdin is not None  # noqa: S101  # piped above
         # The configuration goes through standard input: on the command line every user of this machine could
@@ -80,7 +46,7 @@ class ValkeyServer:
         answered = process.wait_until(lambda: child.poll() is not None or self._answers(), timeout_seconds=60)
         if not answered:
             self.kill()
-            raise ServerFailed(f"Valkey did not answer in time:\n{process.last_lines(self._log)}")
+            raise self._failed("did not answer in time")
         return self.running
 
     def _configuration(self) -> str:
