@@ -38,7 +38,7 @@ from write_model.store.store import Store
 from write_model.values.identifiers import uuid7
 
 _PACE = Pace()
-_READY_SECONDS = 20.0
+_READY_SECONDS = 60.0
 
 
 class NewIds:

@@ -66,7 +66,7 @@ class Bench:
             await connection.execute(statement.encode(), parameters)
 
     async def until(
-        self, true: Callable[[], Awaitable[bool]], *, seconds: float = 20.0, what: str = "it"
+        self, true: Callable[[], Awaitable[bool]], *, seconds: float = 60.0, what: str = "it"
     ) -> None:
         async def wait() -> None:
             while not await true():  # noqa: ASYNC110  # the database sets no event
@@ -77,7 +77,7 @@ class Bench:
         except TimeoutError:
             raise AssertionError(f"{what} did not become true in {seconds} s") from None
 
-    async def caught_up(self, log: EventLog, *names: str, seconds: float = 30.0) -> None:
+    async def caught_up(self, log: EventLog, *names: str, seconds: float = 60.0) -> None:
         """Wait until the live checkpoints of these projections are at the head everywhere."""
 
         async def true() -> bool:

@@ -41,7 +41,7 @@ async def test_a_write_is_seen_by_the_read_behind_it(bench: Bench, log: FakeLog)
             )
             if n % 2:
                 freshness = await freshnesses.wait(
-                    ["sample_deposits"], number % 4, position, timeout_seconds=20
+                    ["sample_deposits"], number % 4, position, timeout_seconds=60
                 )
                 assert freshness.fresh
             async with reading_at(engine, company(number), ("sample_deposits",), number % 4) as (

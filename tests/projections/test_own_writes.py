@@ -80,7 +80,7 @@ class Shelf:
     async def fresh(self, company_id: UUID, position: int) -> bool:
         """Wait as a question with a token does."""
         found = await self.freshnesses.wait(
-            ["test_prices"], self.store.partition_of(company_id), position, timeout_seconds=20
+            ["test_prices"], self.store.partition_of(company_id), position, timeout_seconds=60
         )
         return found.fresh
 
