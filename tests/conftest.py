@@ -32,6 +32,7 @@ settings.load_profile("ccontrol")
 _TEMPLATE = "ccontrol_template"
 # Rather than xdist's own fixture, so that `-p no:xdist` works too (a debugger wants it).
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "master")
+_WORKER_NUMBER = 0 if _WORKER == "master" else 1 + int(_WORKER.removeprefix("gw"))
 _SERVICE_FIXTURES = {"postgres_server", "redis_server", "private_postgres", "private_redis"}
 _BROKER_FIXTURES = {"rabbitmq_server", "private_rabbitmq"}
 _SERVERS = SessionServers()
@@ -126,6 +127,13 @@ def database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def module_database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
+    """One for all tests of a module that start something which takes seconds."""
+    with fresh_database(postgres_server, migrated_template) as url:
+        yield url
+
+
 @contextmanager
 def fresh_database(server_url: str, template: str) -> Iterator[str]:
     """A copy of the template, for as long as it is needed."""
@@ -158,8 +166,17 @@ def redis_server(session_directory: Path) -> Iterator[str]:
 @pytest.fixture
 def redis_url(redis_server: str) -> Iterator[str]:
     """URL of this worker's own database number, empty before and after."""
-    number = 0 if _WORKER == "master" else 1 + int(_WORKER.removeprefix("gw"))
-    url = redis_server.rsplit("/", 1)[0] + f"/{number}"
+    yield from _emptied(redis_server, 1 + _WORKER_NUMBER)
+
+
+@pytest.fixture(scope="module")
+def module_redis_url(redis_server: str) -> Iterator[str]:
+    """One for all tests of a module; not the one that `redis_url` empties."""
+    yield from _emptied(redis_server, 33 + _WORKER_NUMBER)
+
+
+def _emptied(server_url: str, number: int) -> Iterator[str]:
+    url = f"{server_url.rsplit('/', 1)[0]}/{number}"
     with redis.Redis.from_url(url) as client:
         client.flushdb()
         yield url

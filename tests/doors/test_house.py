@@ -8,11 +8,9 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
-from psycopg import sql
 from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -30,21 +28,10 @@ _CONNECTIONS = 8
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module")
-def module_database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
-    """A database for all of these tests: starting everything takes seconds."""
-    name = f"house_{uuid4().hex}"
-    with psycopg.connect(postgres_server, dbname="postgres", autocommit=True) as connection:
-        template = sql.Identifier(migrated_template)
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), template))
-        yield re.sub(r"/[^/]*$", f"/{name}", postgres_server)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def building(module_database_url: str, redis_server: str) -> AsyncIterator[House]:
-    """Everything started; in a Redis database that no other test uses."""
-    async with open_house(module_database_url, f"{redis_server.rsplit('/', 1)[0]}/15") as house:
+async def building(module_database_url: str, module_redis_url: str) -> AsyncIterator[House]:
+    """Everything started."""
+    async with open_house(module_database_url, module_redis_url) as house:
         yield house
 
 

@@ -1,19 +1,16 @@
 """Live updates: told once it can be seen, to whom it concerns, without missing or doubling anything."""
 
 import asyncio
-import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 import pytest_asyncio
-from psycopg import sql
 from sqlalchemy import text
 
 import api.live
@@ -30,21 +27,10 @@ from write_model.values.identifiers import decode
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module")
-def module_database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
-    """A database for all of these tests: starting everything takes seconds."""
-    name = f"live_{uuid4().hex}"
-    with psycopg.connect(postgres_server, dbname="postgres", autocommit=True) as connection:
-        template = sql.Identifier(migrated_template)
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), template))
-        yield re.sub(r"/[^/]*$", f"/{name}", postgres_server)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def building(module_database_url: str, redis_server: str) -> AsyncIterator[House]:
-    """Everything started; in a Redis database that no other test uses."""
-    async with open_house(module_database_url, f"{redis_server.rsplit('/', 1)[0]}/14") as house:
+async def building(module_database_url: str, module_redis_url: str) -> AsyncIterator[House]:
+    """Everything started."""
+    async with open_house(module_database_url, module_redis_url) as house:
         yield house
 
 

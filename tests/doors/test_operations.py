@@ -1,8 +1,7 @@
 """Operating projections over HTTP, in the whole house: by whom, what comes of it, and what readers see."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +9,6 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 import pytest_asyncio
-from psycopg import sql
 
 from api.freshness import token
 from api.problems import Problem
@@ -24,23 +22,6 @@ from write_model.store.log import Log
 from write_model.values.identifiers import decode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest.fixture(scope="module")
-def module_database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
-    """A database for all of these tests: starting everything takes seconds."""
-    name = f"ops_{uuid4().hex}"
-    with psycopg.connect(postgres_server, dbname="postgres", autocommit=True) as connection:
-        template = sql.Identifier(migrated_template)
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), template))
-        yield re.sub(r"/[^/]*$", f"/{name}", postgres_server)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-@pytest.fixture(scope="module")
-def module_redis_url(redis_server: str) -> str:
-    """A Redis database that no other test uses."""
-    return f"{redis_server.rsplit('/', 1)[0]}/13"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

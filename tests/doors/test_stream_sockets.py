@@ -3,17 +3,15 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 import pytest_asyncio
 import uvicorn
 from prometheus_client import REGISTRY
-from psycopg import sql
 
 from api.event_stream import Pace, Streams
 from runtime.api_process import listening_socket
@@ -23,17 +21,6 @@ from tests.doors.house import House, move_in, open_house
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
 _PATIENCE_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def module_database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
-    """A database for all of these tests: starting everything takes seconds."""
-    name = f"sockets_{uuid4().hex}"
-    with psycopg.connect(postgres_server, dbname="postgres", autocommit=True) as connection:
-        template = sql.Identifier(migrated_template)
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), template))
-        yield re.sub(r"/[^/]*$", f"/{name}", postgres_server)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 class Wire:
@@ -114,9 +101,8 @@ async def until(true: Any) -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def building(module_database_url: str, redis_server: str) -> AsyncIterator[House]:
-    url = f"{redis_server.rsplit('/', 1)[0]}/13"
-    async with open_house(module_database_url, url, pace=Pace(heartbeat_seconds=0.5)) as house:
+async def building(module_database_url: str, module_redis_url: str) -> AsyncIterator[House]:
+    async with open_house(module_database_url, module_redis_url, pace=Pace(heartbeat_seconds=0.5)) as house:
         yield house
 
 

@@ -17,7 +17,7 @@ from write_model.webhooks.webhook import RegisterWebhook, RotateSecret
 
 
 @pytest.fixture
-def other_books(database_url: str, redis_server: str, library: Books) -> Iterator[Books]:
+def other_books(database_url: str, library: Books) -> Iterator[Books]:
     """The same projections in another database, under another epoch of the same Redis."""
     with Books(database_url, library.redis_url, epoch=2) as opened:
         yield opened

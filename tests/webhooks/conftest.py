@@ -1,21 +1,19 @@
 """A post office for each test, in a database of the module."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from tests.conftest import fresh_database
 from tests.webhooks.post_office import PostOffice, furnish, open_post_office
 
 
 @pytest.fixture(scope="module")
-def furnished(postgres_server: str, migrated_template: str) -> Iterator[str]:
+def furnished(module_database_url: str) -> str:
     """Made once per module, as it takes a while; tests have companies of their own."""
-    with fresh_database(postgres_server, migrated_template) as url:
-        asyncio.run(furnish(url))
-        yield url
+    asyncio.run(furnish(module_database_url))
+    return module_database_url
 
 
 @pytest_asyncio.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,7 +18,6 @@ from integration.webhooks.deliveries import Attempt, New, Ruling
 from projections.connections import connect
 from runtime import relay_process
 from runtime.settings import Settings
-from tests.conftest import fresh_database
 from tests.doors.house import House, move_in, open_house
 from tests.doors.world import assert_problem
 from tests.webhooks.receiver import answering, receiving
@@ -27,16 +26,10 @@ from write_model.values.identifiers import decode, encode
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module")
-def own_database_url(postgres_server: str, migrated_template: str) -> Iterator[str]:
-    with fresh_database(postgres_server, migrated_template) as url:
-        yield url
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def building(own_database_url: str, redis_server: str) -> AsyncIterator[House]:
-    """Everything started once; in a Redis database that no other test uses."""
-    async with open_house(own_database_url, f"{redis_server.rsplit('/', 1)[0]}/14") as opened:
+async def building(module_database_url: str, module_redis_url: str) -> AsyncIterator[House]:
+    """Everything started once."""
+    async with open_house(module_database_url, module_redis_url) as opened:
         yield opened
 
 
@@ -45,7 +38,9 @@ async def house(building: House) -> House:
     return await move_in(building)
 
 
-async def test_deliveries_are_listed_shown_and_asked_for_again(house: House, own_database_url: str) -> None:
+async def test_deliveries_are_listed_shown_and_asked_for_again(
+    house: House, module_database_url: str
+) -> None:
     made = await house.post("/v1/webhooks", {"url": "https://erp.example.com/ganchos", "topics": ["sales.*"]})
     assert made.status_code == 201, made.text
     assert made.json()["secret"].startswith("whsec_")
@@ -57,9 +52,9 @@ async def test_deliveries_are_listed_shown_and_asked_for_again(house: House, own
 
     moment = datetime.fromisoformat("2026-11-23T15:00:00+00:00")
     ids = [
-        await _delivered(own_database_url, house, webhook, moment + timedelta(minutes=n)) for n in range(3)
+        await _delivered(module_database_url, house, webhook, moment + timedelta(minutes=n)) for n in range(3)
     ]
-    await _delivered(own_database_url, house, webhook, moment, company=house.other_company_id)
+    await _delivered(module_database_url, house, webhook, moment, company=house.other_company_id)
     first = (await house.get("/v1/webhook-deliveries?limit=2")).json()
     rest = (await house.get(f"/v1/webhook-deliveries?limit=2&cursor={first['page']['next_cursor']}")).json()
     assert [row["id"] for row in first["data"] + rest["data"]] == ids[::-1]
@@ -86,16 +81,16 @@ async def test_deliveries_are_listed_shown_and_asked_for_again(house: House, own
 
 async def test_from_a_command_to_a_partner_and_to_being_disabled(
     house: House,
-    own_database_url: str,
-    redis_server: str,
+    module_database_url: str,
+    module_redis_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Doors, projector, relay, consumer and courier, as they run in production."""
     monkeypatch.setattr(house.app.state, "services", replace(house.app.state.services, loopback_allowed=True))
     environment = {
-        "DATABASE_URL": own_database_url,
-        "REDIS_URL": redis_server,
+        "DATABASE_URL": module_database_url,
+        "REDIS_URL": module_redis_url,
         "CCONTROL_STATE": str(tmp_path),
         "CCONTROL_WEBHOOKS_LOOPBACK": "1",
     }
