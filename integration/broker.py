@@ -13,8 +13,8 @@ Both give the same promises, and `tests/integration/test_contract.py` holds both
   gets it again after each of the pauses in `retry_seconds`, while later events go on; then the event is a
   **dead letter**, kept with the error until an operator retries or discards it. `DeadLetter` raised by the
   handler ends the trying at once.
-- A process that dies inside a handler gets the event again; after `deliveries_max` such deaths it is a dead
-  letter, too.
+- When a process dies inside a handler, the event comes again; after `deliveries_max` such deaths it is a dead
+  letter, too. What was on the way beside it comes again one by one, so that nothing else dies of it.
 
 How to consume: add a `Subscription` to `integration/subscriptions.py`, so that its queue exists before the
 first event is published, and give its handler to `runtime/consumers.py`:

@@ -32,9 +32,9 @@ WRITING = f"pg_advisory_xact_lock_shared({_WRITERS_LOCK})"
 _NOBODY_WRITES = f"SELECT pg_try_advisory_xact_lock({_WRITERS_LOCK})"
 _LOWEST = "SELECT min(id) FROM integration.local_messages WHERE queue = %s AND id >= %s"
 
-# Somebody died with a message that was taken before: then no more are taken than are handled at a time, or
-# all that were ever taken together with a deadly one would at last be given up with it. By `ctid`, as nobody
-# else changes these rows, and the planner takes the table for an empty one, which it mostly is.
+# Somebody died with a message that was taken before: then they are taken one by one, or those that were taken
+# together with a deadly one would at last be given up with it. By `ctid`, as nobody else changes these rows,
+# and the planner takes the table for an empty one, which it mostly is.
 _TAKE = """
 UPDATE integration.local_messages SET deliveries = deliveries + 1
     WHERE ctid = ANY(ARRAY(
@@ -44,7 +44,7 @@ UPDATE integration.local_messages SET deliveries = deliveries + 1
                             WHERE queue = %(queue)s AND id >= %(floor)s AND id <> ALL(%(held)s)
                                 AND available_at <= clock_timestamp()
                             ORDER BY id LIMIT %(limit)s) AS waiting) AS next
-            WHERE deaths = 0 OR place <= %(careful)s))
+            WHERE deaths = 0 OR (place = 1 AND %(alone)s)))
     RETURNING id, message_id, body, attempts, deliveries
 """
 _GONE = "DELETE FROM integration.local_messages WHERE queue = %s AND id = ANY(%s)"
@@ -113,14 +113,15 @@ class Session:
                     for message in taken:
                         self._begin(tasks, message)
                     if len(taken) < room or not room:
-                        await self._rest()
+                        # Nothing is gathered from one that is taken alone.
+                        await self._rest(0 if _is_alone(taken) else _GATHER_SECONDS)
             except asyncio.CancelledError:
                 await self._leave()
                 raise
 
-    async def _rest(self) -> None:
+    async def _rest(self, least_seconds: float) -> None:
         """A moment in any case, and then until there may be something to do."""
-        await asyncio.sleep(_GATHER_SECONDS)
+        await asyncio.sleep(least_seconds)
         with suppress(TimeoutError):
             async with asyncio.timeout(_POLL_SECONDS):
                 await self.bell.wait()
@@ -143,7 +144,7 @@ class Session:
                 "floor": self._floor,
                 "held": list(self._held),
                 "limit": room,
-                "careful": self._subscription.concurrency - len(self._held),
+                "alone": not self._held,
             },
         )
         taken = sorted(_Message(*row) for row in await cursor.fetchall())
@@ -210,3 +211,8 @@ class Session:
         for message, verdict in dead:
             letter = Letter(message.message_id, message.body)
             await bury(connection, self._subscription.queue, letter, verdict.error or "")
+
+
+def _is_alone(taken: Sequence[_Message]) -> bool:
+    """Whether somebody died with it before."""
+    return any(message.deliveries > 1 for message in taken)

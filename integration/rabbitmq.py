@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import aio_pika
 import structlog
@@ -283,7 +283,12 @@ class _Sending:
 
 
 class _Session:
-    """Consuming one queue and the dead letters behind it, on one channel."""
+    """Consuming one queue and the dead letters behind it, on one channel.
+
+    Whoever dies takes all that is on the way towards its delivery limit. So it begins with one message at a
+    time, and goes on with many only when one comes that nobody has died with: those come first that somebody
+    may have died of.
+    """
 
     def __init__(
         self,
@@ -301,6 +306,8 @@ class _Session:
         self._handler = handler
         self._tally = tally
         self._turns = Turns()
+        self._is_careful = True
+        self._tag = ""
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -315,8 +322,7 @@ class _Session:
             await self._channel.set_qos(prefetch_count=self._subscription.concurrency)
             dead = await self._channel.get_queue(_dead(self._name), ensure=False)
             await dead.consume(self._received_dead)
-            queue = await self._channel.get_queue(self._name, ensure=False)
-            await queue.consume(self._received)
+            await self._take(1)
             backoff.reset()
             await self._ended
         finally:
@@ -328,8 +334,28 @@ class _Session:
         if not self._ended.done():
             self._ended.set_exception(error)
 
+    async def _take(self, at_a_time: int) -> None:
+        # It counts for those who begin to consume after it. Under another name each time: the broker would
+        # take what comes next for what the name had before, and break off.
+        await self._channel.set_qos(prefetch_count=at_a_time)
+        self._tag = f"{self._name}.{uuid4().hex}"
+        queue = await self._channel.get_queue(self._name, ensure=False)
+        await queue.consume(self._received, consumer_tag=self._tag)
+
+    async def _take_many(self) -> None:
+        """While the one we have is dealt with but not acknowledged, so that no other comes between."""
+        self._is_careful = False
+        queue = await self._channel.get_queue(self._name, ensure=False)
+        await queue.cancel(self._tag)
+        await self._take(self._subscription.concurrency)
+
     async def _received(self, message: AbstractIncomingMessage) -> None:
         """Called in the order of delivery; the queueing up is done before the first pause of this task."""
+        if message.redelivered and not self._is_careful:
+            # We stood by while another died.
+            self._end(BrokerLost("redelivered: they are taken one at a time"))
+        if self._ended.done():
+            return
         event = read(message.body)
         if isinstance(event, Verdict):
             self._begin(self._settle(message, event))
@@ -354,6 +380,8 @@ class _Session:
         async with turn.taken():
             attempts = _attempts(message)
             verdict = await handle(self._subscription, self._handler, event, attempts)
+            if self._is_careful and not message.redelivered:
+                await self._take_many()
             await self._settle(message, verdict)
 
     async def _settle(self, message: AbstractIncomingMessage, verdict: Verdict) -> None:
