@@ -19,6 +19,7 @@ from api.forms import Form, Request
 from api.language import language_of
 from api.memberships import Directory
 from api.problems import Problem, field_error
+from api.webhook_redeliveries import of_nothing
 from api.webhook_secrets import fresh_secret
 from api.wire import STRICT
 from write_model.dispatch import Receipt, Refused
@@ -60,7 +61,7 @@ async def hand_in_all(
     except ValidationError as error:
         raise problem_of_validation(error) from None
     desk = desk_of(request, caller)
-    read = await _read_all(desk, forms, batch.commands, envelope.key)
+    read = await _known(desk, await _read_all(desk, forms, batch.commands, envelope.key))
     refused = [item for item in read if isinstance(item, Problem)]
     if batch.atomic and refused:
         return _all_refused(request, [_not_attempted(item) for item in read])
@@ -87,6 +88,16 @@ async def _read_all(
         except Problem as problem:
             read.append(problem)
     return read
+
+
+async def _known(desk: Desk, read: Sequence[Read | Problem]) -> list[Read | Problem]:
+    """The same, and refused what asks for something that is not there."""
+    asked = [(item.asked.command, item.context) for item in read if isinstance(item, Read)]
+    strange = await of_nothing(desk.services, desk.caller, asked)
+    return [
+        Problem("not-found") if isinstance(item, Read) and item.context.command_id in strange else item
+        for item in read
+    ]
 
 
 def _read(desk: Desk, forms: Mapping[str, Form], raw: Any, pointer: str, key: str | None) -> Read:

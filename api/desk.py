@@ -21,6 +21,7 @@ from api.forms import Form, Request
 from api.memberships import Directory
 from api.problems import Problem, problem_of
 from api.services import Ids, Services, services_of
+from api.webhook_redeliveries import of_nothing
 from api.webhook_secrets import secret_in
 from write_model.dispatch import Contended, KeyReused, NotAttempted, Receipt, VersionMismatch
 from write_model.dispatch.outcome import CommandError
@@ -98,6 +99,8 @@ async def hand_in(request: HttpRequest, caller: Caller, handed: Handed, envelope
     asked = handed.read(services.ids)
     company_id, asked = _company_of(handed.form, asked, caller, envelope.key)
     context = desk.context(asked, envelope.key or "", envelope.expected_version, company_id)
+    if await of_nothing(services, caller, [(asked.command, context)]):
+        raise Problem("not-found")
     try:
         receipt = await decide(request, asked, context, is_dry_run=envelope.is_dry_run)
     except DECISION_ERRORS as why:

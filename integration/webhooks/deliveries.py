@@ -48,12 +48,14 @@ INSERT INTO integration.webhook_deliveries
         FROM judged ORDER BY n
     ON CONFLICT DO NOTHING
 """
+# What waits for its next try is tried now; what is on the way at this moment is left to its courier.
 _REDELIVER = """
 UPDATE integration.webhook_deliveries
     SET state = 'pending', reason = NULL, ended_at = NULL, tries = 0, due_at = %(now)s,
         leased_until = NULL, redelivered_by = %(position)s
     WHERE company_id = %(company_id)s AND delivery_id = %(delivery_id)s AND webhook_id = %(webhook_id)s
-        AND state <> 'pending' AND redelivered_by < %(position)s
+        AND (state <> 'pending' OR leased_until IS NULL OR leased_until < clock_timestamp())
+        AND redelivered_by < %(position)s
 """
 # A test is sent also while it is disabled. What is on the way at this moment is left to its courier.
 _DROP = """

@@ -103,7 +103,7 @@ class FanOut:
         self._ring()
 
     async def _redeliver(self, event: IntegrationEvent) -> None:
-        """Who asks by the delivery was told if there is none; who asks in general may have made one up."""
+        """Of a delivery that there was when it was asked for, but perhaps is not any more."""
         company_id, webhook_id = event.company_id, _linked(event, "webhook", "whk")
         delivery_id = _linked(event, "webhook_delivery", "whd")
         wanted = {"company_id": company_id, "webhook_id": webhook_id, "delivery_id": delivery_id}

@@ -133,6 +133,16 @@ async def webhook_delivery(
     return DeliveryLog(delivery=_row(row), log=tuple(log))
 
 
+async def webhooks_of(
+    connection: AsyncConnection, company_id: UUID, delivery_ids: Sequence[UUID]
+) -> dict[UUID, UUID]:
+    """The webhook of each of these deliveries; of those there are."""
+    question = select(DELIVERIES.c.delivery_id, DELIVERIES.c.webhook_id).where(
+        DELIVERIES.c.company_id == company_id, DELIVERIES.c.delivery_id.in_(delivery_ids)
+    )
+    return {row.delivery_id: row.webhook_id for row in await connection.execute(question)}
+
+
 def _row(row: Row[Any]) -> DeliveryRow:
     return DeliveryRow(
         id=row.delivery_id,

@@ -79,6 +79,52 @@ async def test_deliveries_are_listed_shown_and_asked_for_again(
     assert len((await house.get("/v1/webhook-deliveries", **elsewhere)).json()["data"]) == 1
 
 
+async def test_nothing_is_recorded_of_a_redelivery_that_cannot_be(
+    house: House, module_database_url: str
+) -> None:
+    """By whatever door: the command's own, the generic ones, or many at once."""
+    hooks = [
+        (await house.post("/v1/webhooks", {"url": f"https://erp.example.com/{n}"})).json()["resource"]["id"]
+        for n in range(2)
+    ]
+    moment = datetime.fromisoformat("2026-11-23T15:00:00+00:00")
+    known = await _delivered(module_database_url, house, hooks[0], moment)
+    elsewhere = await _delivered(module_database_url, house, hooks[0], moment, company=house.other_company_id)
+
+    def asked(webhook: str, delivery: str) -> dict[str, Any]:
+        return {"topic": "webhooks.redeliver", "target": webhook, "body": {"delivery_id": delivery}}
+
+    wrong = [(hooks[0], encode("whd", uuid4())), (hooks[1], known), (hooks[0], elsewhere)]
+    for webhook, delivery in wrong:
+        own = f"/v1/webhooks/{webhook}/redeliver"
+        assert_problem(await house.post(own, {"delivery_id": delivery}), 404, "not-found")
+        assert_problem(await house.post(f"{own}?dry_run=true", {"delivery_id": delivery}), 404, "not-found")
+        generic = {"target": webhook, "body": {"delivery_id": delivery}}
+        assert_problem(await house.post("/v1/commands/webhooks.redeliver", generic), 404, "not-found")
+        assert_problem(await house.post("/v1/commands", asked(webhook, delivery)), 404, "not-found")
+    mixed = [asked(*wrong[0]), asked(hooks[0], known), *(asked(*each) for each in wrong[1:])]
+    many = await house.post("/v1/commands", {"commands": mixed})
+    assert [result["status"] for result in many.json()["results"]] == [404, 200, 404, 404]
+    assert_problem(await house.post("/v1/commands", {"atomic": True, "commands": mixed}), 404, "not-found")
+
+
+async def test_a_repeated_request_is_answered_also_when_the_delivery_was_forgotten(
+    house: House, module_database_url: str
+) -> None:
+    webhook = (await house.post("/v1/webhooks", {"url": "https://erp.example.com/"})).json()["resource"]["id"]
+    moment = datetime.fromisoformat("2026-11-23T15:00:00+00:00")
+    delivery = {"delivery_id": await _delivered(module_database_url, house, webhook, moment)}
+    asked = f"/v1/webhooks/{webhook}/redeliver"
+    first = await house.post(asked, delivery, Idempotency_Key="again")
+    assert first.status_code == 200, first.text
+    async with await connect(module_database_url) as connection:
+        await deliveries.forget(connection, moment + timedelta(seconds=1))
+    repeated = await house.post(asked, delivery, Idempotency_Key="again")
+    assert repeated.status_code == 200, repeated.text
+    assert repeated.json()["command_id"] == first.json()["command_id"]
+    assert_problem(await house.post(asked, delivery), 404, "not-found")
+
+
 async def test_from_a_command_to_a_partner_and_to_being_disabled(
     house: House,
     module_database_url: str,

@@ -185,6 +185,26 @@ async def test_a_redelivery_of_a_failed_one_has_all_its_tries_again(office: Post
     assert (row["state"], row["tries"], row["attempts"]) == ("delivered", 2, 10)
 
 
+async def test_a_redelivery_of_one_that_waits_for_hours_is_tried_now(office: PostOffice) -> None:
+    async with receiving() as receiver:
+        receiver.respond = answering(500)
+        webhook_id = cast("Any", await office.register(receiver))
+        await office.told_sale()
+        for _ in range(5):
+            await office.deliver()
+            await office.until_next_try()
+        await office.deliver()
+        (row,) = await office.deliveries()
+        assert (row["state"], row["tries"]) == ("pending", 6)
+        receiver.respond = answering(200)
+        assert not await office.deliver()
+        again = RedeliveryRequested(webhook_id=webhook_id, delivery_id=row["delivery_id"])
+        await office.fan_out(await office.happened(again))
+        assert await office.deliver()
+    (row,) = await office.deliveries()
+    assert (row["state"], row["tries"], row["attempts"]) == ("delivered", 1, 7)
+
+
 async def test_nobody_has_the_delivery_of_another_webhook_told_again(office: PostOffice) -> None:
     async with receiving() as receiver:
         await office.register(receiver)
