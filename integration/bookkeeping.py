@@ -1,6 +1,7 @@
 """What is kept about what leaves the house. Schema `integration`, `schema.sql`.
 
 relay            up to where each partition has been published, how often it failed, and why
+consumed         up to where each queue has been dealt with: if it is lost, the relay goes back to there
 dead_letters     messages that could not be dealt with, and what operators decided about them
 consumers        which process consumes which queue, and what came of it
 local_bindings   the queues of the local broker: which events each gets

@@ -1,7 +1,7 @@
 """A process that consumes: one task per queue, a heartbeat, and the post for letters to be tried again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -10,6 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from integration.broker import Broker, Handler, Outcome, PublishFailed, Subscription, Tally
 from integration.dead_letters import send_wanted
+from integration.low_water import LowWater, note
 from projections.backoff import Backoff
 from projections.connections import Connection, is_transient, stop_if_cancelled
 
@@ -47,10 +48,12 @@ async def run(
     await _declare(broker, [each.subscription for each in consumers])
     async with asyncio.TaskGroup() as tasks:
         tallies: dict[str, Tally] = {}
+        handlers: dict[str, LowWater] = {}
         for each in consumers:
-            tally = tallies[each.subscription.queue] = Tally()
-            tasks.create_task(broker.consume(each.subscription, each.handler, tally))
-        tasks.create_task(_beat(pool, tallies, owner))
+            queue = each.subscription.queue
+            tally, handler = tallies[queue], handlers[queue] = Tally(), LowWater(each.handler)
+            tasks.create_task(broker.consume(each.subscription, handler, tally))
+        tasks.create_task(_beat(pool, tallies, handlers, owner))
         tasks.create_task(_post(broker, pool))
 
 
@@ -66,8 +69,14 @@ async def _declare(broker: Broker, subscriptions: Sequence[Subscription]) -> Non
         await asyncio.sleep(backoff.failed())
 
 
-async def _beat(pool: AsyncConnectionPool[Connection], tallies: dict[str, Tally], owner: str) -> None:
-    """Say that we live, and what came of it."""
+async def _beat(
+    pool: AsyncConnectionPool[Connection],
+    tallies: Mapping[str, Tally],
+    handlers: Mapping[str, LowWater],
+    owner: str,
+) -> None:
+    """Say that we live, what came of it, and how far we are."""
+    noted: dict[str, Mapping[int, int]] = {}
     while True:
         try:
             async with pool.connection() as connection:
@@ -75,6 +84,10 @@ async def _beat(pool: AsyncConnectionPool[Connection], tallies: dict[str, Tally]
                     counts = {outcome: tally.counts[outcome] for outcome in get_args(Outcome)}
                     await connection.execute(_BEAT, {"queue": queue, "owner": owner, **counts})
                 await connection.execute(_FORGET, (FORGET_SECONDS,))
+                for queue, handler in handlers.items():
+                    if (marks := handler.marks()) != noted.get(queue):
+                        await note(connection, queue, marks)
+                        noted[queue] = marks
         except Exception as error:
             stop_if_cancelled()
             if not is_transient(error):

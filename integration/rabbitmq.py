@@ -10,8 +10,9 @@ refuses to redeclare. A pattern taken out of a subscription stays bound until so
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
@@ -23,12 +24,14 @@ from aio_pika.exceptions import (
     AMQPChannelError,
     AMQPException,
     ChannelInvalidStateError,
+    ChannelNotFoundEntity,
     DeliveryError,
     PublishError,
 )
 from psycopg_pool import AsyncConnectionPool
 from yarl import URL
 
+from integration import low_water
 from integration.broker import Handler, Letter, Published, PublishFailed, Subscription, Tally, Unroutable
 from integration.dead_letters import bury
 from integration.event import IntegrationEvent
@@ -53,6 +56,8 @@ _ERROR = "x-ccontrol-error"
 # Whatever happens to a connection ends in one of these; RuntimeError is what asyncio and the library raise
 # for a transport or channel that is closed already.
 _BROKEN = (AMQPException, ChannelInvalidStateError, OSError, TimeoutError, EOFError, RuntimeError)
+
+_OpenChannel = Callable[[], Awaitable[AbstractChannel]]
 
 _log = structlog.get_logger(__name__)
 
@@ -81,6 +86,7 @@ class RabbitMQ:
     async def declare(self, subscriptions: Sequence[Subscription]) -> None:
         """Make what is missing; idempotent."""
         try:
+            await self._make_good(self._channel, subscriptions)
             channel = await self._channel()
             try:
                 await self._declare(channel, subscriptions)
@@ -88,6 +94,10 @@ class RabbitMQ:
                 await _closed(channel)
         except _BROKEN as error:
             raise _as_failure(error) from error
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            raise PublishFailed(f"the database: {type(error).__name__}") from error
 
     @asynccontextmanager
     async def publisher(self) -> AsyncIterator["RabbitPublisher"]:
@@ -117,6 +127,7 @@ class RabbitMQ:
             try:
                 connection = await self._connect()
                 try:
+                    await self._make_good(partial(self._open, connection), [subscription])
                     channel = await self._open(connection)
                     await self._declare(channel, [subscription])
                     session = _Session(
@@ -170,6 +181,16 @@ class RabbitMQ:
 
     def _name(self, queue: str) -> str:
         return f"{self._prefix}.{queue}"
+
+    async def _make_good(self, open_channel: _OpenChannel, subscriptions: Sequence[Subscription]) -> None:
+        """A queue that is not there has lost what it held, if it was there before: it is told again."""
+        for subscription in subscriptions:
+            is_there = await _is_there(open_channel, self._name(subscription.queue))
+            async with self._pool.connection() as connection:
+                await low_water.begin(connection, subscription.queue)
+                again = {} if is_there else await low_water.go_back(connection, subscription.queue)
+            if again:
+                _log.warning("queue_was_lost", queue=subscription.queue, told_again_after=again)
 
     async def _declare(self, channel: AbstractChannel, subscriptions: Sequence[Subscription]) -> None:
         exchange = await _exchange(channel, self._prefix)
@@ -410,6 +431,17 @@ def _dead(name: str) -> str:
 
 def _retry(name: str, seconds: float) -> str:
     return f"{name}.retry.{round(seconds * 1000)}"
+
+
+async def _is_there(open_channel: _OpenChannel, name: str) -> bool:
+    channel = await open_channel()
+    try:
+        await channel.declare_queue(name, passive=True, timeout=_CONFIRM_SECONDS)
+    except ChannelNotFoundEntity:
+        return False
+    finally:
+        await _closed(channel)
+    return True
 
 
 async def _exchange(channel: AbstractChannel, prefix: str) -> AbstractExchange:

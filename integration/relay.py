@@ -116,6 +116,9 @@ class Relay:
                             backoff.reset()
                         if pages.at_head:
                             await self._log.wait(fence.partition, course.position, _IDLE_SECONDS)
+                        if not page:
+                            # Somebody may have put it back: what was in a queue that is lost is told again.
+                            await course.look()
                     except LeaseLost:
                         return
                     except Exception as error:  # noqa: BLE001  # nothing is ever skipped: tried for ever
@@ -151,12 +154,16 @@ class _Course:
 
     async def locate(self) -> None:
         """Where the last one stopped; what it complained of is over."""
+        await self.look()
+        await self._advance(self.position, failed=0, error=None)
+
+    async def look(self) -> None:
+        """Where it stands."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
                 "SELECT position FROM integration.relay WHERE partition = %s", (self._fence.partition,)
             )
             ((self.position,),) = await cursor.fetchall()
-        await self._advance(self.position, failed=0, error=None)
 
     async def reach(self, position: int) -> None:
         """Everything up to here is confirmed."""

@@ -10,6 +10,13 @@ CREATE TABLE IF NOT EXISTS integration.relay (
     error text,
     updated_at timestamptz NOT NULL DEFAULT now()) WITH (fillfactor = 50);
 
+-- Up to where all was dealt with that a queue was told; see low_water.py.
+CREATE TABLE IF NOT EXISTS integration.consumed (
+    queue text NOT NULL,
+    partition smallint NOT NULL,
+    position bigint NOT NULL,
+    PRIMARY KEY (queue, partition)) WITH (fillfactor = 50);
+
 -- A message as it was sent; without a company when it was none of ours.
 CREATE TABLE IF NOT EXISTS integration.dead_letters (
     queue text NOT NULL,
@@ -123,8 +130,8 @@ DROP FUNCTION IF EXISTS integration.home();
 
 GRANT USAGE ON SCHEMA integration TO ccontrol_app, ccontrol_projector;
 GRANT CREATE ON SCHEMA integration TO ccontrol_projector;
-GRANT SELECT, INSERT, UPDATE, DELETE ON integration.relay, integration.dead_letters, integration.consumers,
-    integration.local_bindings, integration.local_messages TO ccontrol_projector;
+GRANT SELECT, INSERT, UPDATE, DELETE ON integration.relay, integration.consumed, integration.dead_letters,
+    integration.consumers, integration.local_bindings, integration.local_messages TO ccontrol_projector;
 GRANT SELECT ON integration.relay, integration.dead_letters, integration.consumers,
     integration.local_bindings TO ccontrol_app;
 GRANT UPDATE (state, decided_at, decided_by, reason) ON integration.dead_letters TO ccontrol_app;
