@@ -1,5 +1,7 @@
 """Where projections have stopped, and why: the dead letters of the read side."""
 
+import re
+
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
@@ -10,6 +12,9 @@ from projections.lane import CheckpointMoved, Follower
 from write_model.message import Recorded
 
 _ERROR_LENGTH_MAX = 500
+_OURS = ("projections", "read_model", "write_model", "integration", "runtime", "api")
+# From the first to the last of a kind: what is quoted may hold quotation marks itself.
+_QUOTED = re.compile(r"(['\"`]).*\1", re.DOTALL)
 
 # Only while the checkpoint is where the failure was met: after a promotion or a lost lease the failure is not
 # ours to report. `expected` is the position behind which it happened.
@@ -90,16 +95,29 @@ class Failures:
 
 
 def describe(error: BaseException) -> str:
-    """The error in one line that any column takes, without the values PostgreSQL would quote: they may be
-    personal data.
+    """The error in one line that any column takes, for everybody who may see that there was one.
+
+    Without the values it may quote: they may be personal data. So of PostgreSQL neither details nor what it
+    says of a value it refused; of Python and its libraries nothing in quotation marks. Our own errors repeat
+    no input.
     """
     cause = error
     while cause.__cause__ is not None and isinstance(cause, Permanent):
         cause = cause.__cause__
     # What SQLAlchemy says of an error has the parameters in it.
     inner = getattr(cause, "orig", None) or cause
-    told = inner.diag.message_primary if isinstance(inner, psycopg.Error) else None
-    message = str(inner) if told is None else told
-    said = f"{type(cause).__name__}: {message}"[:_ERROR_LENGTH_MAX]
+    said = f"{type(cause).__name__}: {_without_values(inner)}"[:_ERROR_LENGTH_MAX]
     # A failure that cannot be written down would stop the others as well.
     return "".join(character if character.isprintable() else " " for character in said)
+
+
+def _without_values(error: BaseException) -> str:
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        if isinstance(error, psycopg.DataError):
+            place = ".".join(name for name in (error.diag.table_name, error.diag.column_name) if name)
+            return f"the database refused a value{' of ' + place if place else ''} ({error.sqlstate})"
+        return error.diag.message_primary or error.sqlstate
+    message = str(error)
+    if type(error).__module__.partition(".")[0] in _OURS:
+        return message
+    return _QUOTED.sub(r"\1…\1", message)

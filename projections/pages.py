@@ -109,7 +109,8 @@ class Pages:
                 if is_transient(error):
                     raise
                 if limit == 1:
-                    raise LogUnreadable(self._partition, position + 1, repr(error)) from error
+                    # What the error says may quote the event; whoever may see it looks at its cause.
+                    raise LogUnreadable(self._partition, position + 1, type(error).__name__) from error
                 limit = max(1, limit // 8)
             else:
                 return page, limit == wanted[1]
