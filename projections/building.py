@@ -13,6 +13,7 @@ from projections.lane import CheckpointMoved, EventRefused, Follower, Lane, appl
 from projections.pages import EventLog, LogUnreadable, Pages
 from projections.pressure import Pressure
 from projections.side_by_side import side_by_side
+from projections.trouble import trouble
 
 BUILD_EVENTS = 4000
 """Events a transaction: large enough that statements do not count, small enough to keep memory flat."""
@@ -35,6 +36,8 @@ class Progress:
     positions: Mapping[int, int]
     seconds: float
     live_lag_seconds: float | None = None
+    waiting_for: str | None = None
+    """What keeps it from going on, for an operator; it goes on by itself when that has passed."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -88,6 +91,7 @@ class Build:
         self._reported = 0.0
         self._found = 0
         self._total = 0
+        self._waits: dict[int, str] = {}
 
     @property
     def positions(self) -> dict[int, int]:
@@ -128,16 +132,17 @@ class Build:
         )
         self._report(phase, force=True)
 
-    def moved(self, positions: Mapping[int, int], phase: str) -> None:
-        """Somebody else has folded on for us."""
+    def moved(self, positions: Mapping[int, int], waiting_for: str | None, phase: str) -> None:
+        """Somebody else has folded on for us, or waits."""
         for partition, position in positions.items():
             self.followers[partition].position = position
-        self._report(phase)
+            self.waits(partition, waiting_for, phase)
 
     async def _fold_partition(
         self, follower: Follower, target: int, gate: asyncio.Semaphore, phase: str
     ) -> None:
         backoff = Backoff()
+        lost = False
         async with gate:
             pages = Pages(self._log, follower.partition)
             try:
@@ -146,18 +151,32 @@ class Build:
                     if self._pressure is not None:
                         await self._pressure.ease()
                     try:
+                        if lost:
+                            await self._lane.locate([follower], await self._log.head(follower.partition))
+                            lost = False
                         await self._fold_page(follower, pages, target)
                         backoff.reset()
-                        self._report(phase)
+                        self.waits(follower.partition, None, phase)
                     except Exception as error:
                         stop_if_cancelled()
                         # An earlier attempt that was killed may have committed its last page just now.
                         if not (is_transient(error) or isinstance(error, CheckpointMoved)):
                             raise
+                        lost = True
+                        if is_transient(error):
+                            self.waits(follower.partition, trouble(error), phase)
                         await asyncio.sleep(backoff.failed())
-                        await self._lane.locate([follower], await self._log.head(follower.partition))
             finally:
                 await pages.close()
+
+    def waits(self, partition: int, what_for: str | None, phase: str) -> None:
+        """A partition waits for this, or does not wait any more."""
+        before = self._waits.get(partition)
+        if what_for is None:
+            self._waits.pop(partition, None)
+        else:
+            self._waits[partition] = what_for
+        self._report(phase, force=before != what_for)
 
     async def _fold_page(self, follower: Follower, pages: Pages, target: int) -> None:
         missing = target - follower.position
@@ -200,5 +219,6 @@ class Build:
                     self.positions,
                     seconds,
                     self._pressure.live_lag_seconds if self._pressure is not None else None,
+                    next(iter(self._waits.values()), None),
                 )
             )

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 
 from projections.building import Build, BuildFailed, Progress
 from projections.connections import open_pool
+from projections.failures import describe
 from projections.fold import Folder
 from projections.lane import Lane
 from projections.long_lived import collect_seldom
@@ -38,8 +39,12 @@ _SPAWN = multiprocessing.get_context("spawn")
 _SIDE_BY_SIDE = 2
 
 
+Moved = Callable[[Mapping[int, int], str | None], None]
+"""Hears where partitions are, and what their helper waits for, if anything."""
+
+
 class HelperDied(Exception):
-    """A helper ended without a word: killed, or out of memory. What it has committed stays."""
+    """A helper ended before its work did: killed, out of memory, or cut off. What it has committed stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +67,11 @@ class Crew:
     database_url: str
     redis_url: str
 
-    async def fold(self, shares: Sequence[Share], moved: Callable[[Mapping[int, int]], None]) -> None:
-        """A process for each share, until all are done; `moved` hears where partitions are.
+    async def fold(self, shares: Sequence[Share], moved: Moved) -> None:
+        """A process for each share, until all are done.
 
-        Raises BuildFailed for the first event that cannot be folded, and ends the others.
+        Raises BuildFailed for the first event that cannot be folded, and ends the others; HelperDied where
+        one of them ends otherwise.
         """
         helpers = [_Helper(self, share) for share in shares]
         try:
@@ -95,7 +101,7 @@ class _Helper:
         self._process.start()
         other.close()
 
-    async def listen(self, moved: Callable[[Mapping[int, int]], None]) -> None:
+    async def listen(self, moved: Moved) -> None:
         """Until it is done."""
         loop = asyncio.get_running_loop()
         while True:
@@ -118,7 +124,7 @@ class _Helper:
                 raise BuildFailed(name, partition, position) from HelperSaid(cause)
             if what == "crashed":
                 raise HelperDied(content)
-            moved(content)
+            moved(*content)
 
     def end(self) -> None:
         """At any moment this is safe: a transaction is whole or has no effect."""
@@ -142,9 +148,10 @@ def _help(crew: Crew, share: Share, pipe: Pipe) -> None:
     try:
         asyncio.run(_fold(crew, share, pipe))
     except BuildFailed as failed:
-        pipe.send(("failed", (failed.projection, failed.partition, failed.position, repr(failed.__cause__))))
+        cause = describe(failed.__cause__ or failed)
+        pipe.send(("failed", (failed.projection, failed.partition, failed.position, cause)))
     except Exception as error:  # noqa: BLE001  # whatever it is: the caller shall hear of it
-        pipe.send(("crashed", repr(error)))
+        pipe.send(("crashed", describe(error)))
     else:
         pipe.send(("done", None))
 
@@ -155,7 +162,7 @@ async def _fold(crew: Crew, share: Share, pipe: Pipe) -> None:
         asyncio.get_running_loop().add_reader(caller.sentinel, os._exit, 1)
 
     def say(progress: Progress) -> None:
-        pipe.send(("moved", dict(progress.positions)))
+        pipe.send(("moved", (dict(progress.positions), progress.waiting_for)))
 
     client: Redis = Redis.from_url(crew.redis_url, socket_timeout=5, socket_connect_timeout=2)
     try:

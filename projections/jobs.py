@@ -11,14 +11,17 @@ it is only `interrupted`, and goes on when somebody runs the command again.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
+import psycopg
 import structlog
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from projections.backoff import Backoff
 from projections.building import BuildFailed, OnProgress, Progress
 from projections.connections import Connection, is_transient, stop_if_cancelled
 from projections.crew import HelperDied
@@ -26,6 +29,7 @@ from projections.failures import describe
 from projections.promotion import PromotionBlocked
 from projections.rebuild import NothingBuilt, NothingKept, RebuildBusy, UnknownProjection
 from projections.roster import REBUILD_LOCK
+from projections.trouble import trouble
 
 Act = Literal["rebuild", "compare", "promote", "rollback"]
 T = TypeVar("T")
@@ -269,7 +273,9 @@ async def recorded(
         result = doing.result()
     except asyncio.CancelledError:
         await _end(doing)
-        await jobs.give_back(owner, job.job_id)
+        # Where this fails, silence will tell.
+        with suppress(psycopg.OperationalError, PoolTimeout):
+            await jobs.give_back(owner, job.job_id)
         raise
     except JobLost:
         await _end(doing)
@@ -277,9 +283,10 @@ async def recorded(
     except Exception as error:
         await _end(doing)
         state = "cancelled" if isinstance(error, JobCancelled) else "failed"
-        await jobs.finish(job.job_id, owner, state, told_failure(error))
+        with suppress(psycopg.OperationalError, PoolTimeout):
+            await jobs.finish(job.job_id, owner, state, told_failure(error))
         raise
-    await jobs.finish(job.job_id, owner, "done", told(result))
+    await _finished(jobs, job, owner, told(result))
     return result
 
 
@@ -304,12 +311,26 @@ def told_failure(error: Exception) -> dict[str, Any]:
             }
         case HelperDied():
             return {"code": "helper-died", "message": f"{error}; what was built is kept"}
+        case JobLost():
+            return {"code": "busy", "message": "somebody else has taken it over, and goes on with it"}
         case UnknownProjection():
             return {"code": "projection-unknown", "message": f"there is no projection {error}"}
         case _ if is_transient(error):
-            what = f"the database or Redis did not do what it was asked ({type(error).__name__})"
-            return {"code": "unreachable", "message": f"{what}; what was built is kept"}
+            return {"code": "unreachable", "message": f"{trouble(error)}; what was built is kept"}
     return {"code": "internal", "message": describe(error)}
+
+
+async def _finished(jobs: Jobs, job: Job, owner: str, outcome: Mapping[str, Any]) -> None:
+    """It is done; a moment without the database does not make it undone."""
+    backoff = Backoff()
+    while True:
+        try:
+            return await jobs.finish(job.job_id, owner, "done", outcome)
+        except Exception as error:
+            stop_if_cancelled()
+            if not is_transient(error):
+                raise
+            await asyncio.sleep(backoff.failed())
 
 
 async def _kept(jobs: Jobs, job: Job, owner: str, progress: Progress | None) -> bool:

@@ -45,6 +45,12 @@ async def generations_of(connection: Connection, projection: str) -> list[Genera
     ]
 
 
+async def is_live(connection: Connection, projection: str, generation: int) -> bool:
+    """Whether this is the generation being served."""
+    known = await generations_of(connection, projection)
+    return any(found.generation == generation and found.status == "live" for found in known)
+
+
 async def positions_of(connection: Connection, projection: str, generation: int) -> dict[int, int]:
     """The checkpoints of one generation."""
     cursor = await connection.execute(

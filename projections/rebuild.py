@@ -11,20 +11,30 @@ Every page commits with its checkpoint, so what is interrupted goes on where it 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import psycopg
+import structlog
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from projections.backoff import Backoff
 from projections.building import BUILD_EVENTS, Build, BuildFailed, OnProgress
 from projections.catalogue import PROJECTIONS
 from projections.comparison import SAMPLE_ROWS, Comparison, Side, compare_table
-from projections.connections import Connection, Permanent, connect, open_pool
-from projections.crew import Crew, OpenLog, Share, shared_out
+from projections.connections import (
+    Connection,
+    Permanent,
+    connect,
+    is_transient,
+    open_pool,
+    stop_if_cancelled,
+)
+from projections.crew import Crew, HelperDied, OpenLog, Share, shared_out
 from projections.generations import create_indexes, create_tables, tables_of
 from projections.lane import Lane
 from projections.pages import EventLog
@@ -35,6 +45,7 @@ from projections.promotion import (
     discard,
     front_of_tables,
     generations_of,
+    is_live,
     live_positions,
     positions_of,
     switch,
@@ -43,10 +54,17 @@ from projections.redis_comparison import compare_views
 from projections.redis_lane import RedisLane
 from projections.roster import REBUILD_LOCK, Catalogue, read_skips, record_generation
 from projections.sql_lane import SqlLane, apply_through
+from projections.trouble import trouble
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
 
 _FOLLOW_ROUNDS = 1000
 # A process needs a second to start.
 _HELPED_FROM_EVENTS = 20_000
+# One that dies again and again without getting any further kills itself.
+_HELPER_DEATHS_MAX = 3
 # Few enough to be folded while readers wait for the switch.
 _LAST_EVENTS = 200
 # A way back must be short: what is not folded by then is folded afterwards, while it is served.
@@ -83,6 +101,44 @@ class Outcome:
 Promote = Literal["always", "equal", "never"]
 
 
+@dataclass(slots=True)
+class _Stage:
+    """What is known already when an act has to be begun once more."""
+
+    build: Build | None = None
+    comparison: Comparison | None = None
+
+
+async def _to_the_end(act: Callable[[], Awaitable[T]], stage: _Stage) -> T:
+    """Do it; once it has begun to build, wait out what troubles the database or Redis, and do it again.
+
+    The lock goes with its connection. Until the server has noticed, our own lock keeps us out; should another
+    one have taken it meanwhile, its work is gone on with.
+    """
+    backoff = Backoff()
+    while True:
+        try:
+            return await act()
+        except Exception as error:
+            stop_if_cancelled()
+            if stage.build is None or not (is_transient(error) or isinstance(error, RebuildBusy)):
+                raise
+            if is_transient(error):
+                stage.build.waits(min(stage.build.followers), trouble(error), "wait")
+            await asyncio.sleep(backoff.failed())
+
+
+@asynccontextmanager
+async def _unhurried(connection: Connection) -> AsyncIterator[None]:
+    """Both sides of a comparison wait for each other inside of a transaction, and keep nobody out."""
+    await connection.execute("SET idle_in_transaction_session_timeout = 0")
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            await connection.execute("RESET idle_in_transaction_session_timeout")
+
+
 class Workshop:
     """Everything a rebuild needs; made by `open_workshop`."""
 
@@ -117,42 +173,56 @@ class Workshop:
     ) -> Outcome:
         """Build, compare, follow, switch. With promote="equal", a difference leaves the old one in place.
 
-        An unfinished generation of the same code is gone on with, unless it is to be built `anew`.
+        An unfinished generation of the same code is gone on with, unless it is to be built `anew`. Once it
+        has begun, a database or Redis that cannot do what it is asked is waited for.
         """
         kind = self._kind(name)
-        async with self._locked(name) as connection:
-            await self._discard(connection, name, await self._useless(connection, kind, anew=anew))
-            async with Pressure(self._database_url, name, commit_seconds_max) as pressure:
-                build, record = await self._open(
-                    connection, kind, "building", on_progress, batch=batch, pressure=pressure
-                )
-                comparison = None
-                if compare:
-                    await self._catch_up_with_live(connection, build, jobs)
+        stage = _Stage()
+
+        async def build_and_promote() -> Outcome:
+            async with self._locked(name) as connection:
+                if stage.build is not None and await is_live(connection, name, stage.build.generation):
+                    return Outcome(name, stage.build.generation, True, stage.comparison)
+                useless = await self._useless(connection, kind, anew=anew and stage.build is None)
+                await self._discard(connection, name, useless)
+                async with Pressure(self._database_url, name, commit_seconds_max) as pressure:
+                    stage.build, record = build, _ = await self._open(
+                        connection, kind, "building", on_progress, batch=batch, pressure=pressure
+                    )
+                    if compare:
+                        await self._catch_up_with_live(connection, build, jobs)
+                        await self._index(connection, kind, build, record)
+                        stage.comparison = await self._compare(connection, kind, build, jobs, sample_rows)
+                    await self._follow(connection, build, jobs)
                     await self._index(connection, kind, build, record)
-                    comparison = await self._compare(connection, kind, build, jobs, sample_rows)
-                await self._follow(connection, build, jobs)
-                await self._index(connection, kind, build, record)
-                allowed = promote == "always" or (
-                    promote == "equal" and comparison is not None and comparison.equal
-                )
-                if allowed:
-                    await self._promote(connection, kind, build, jobs)
-            return Outcome(name, build.generation, allowed, comparison)
+                    equal = stage.comparison is not None and stage.comparison.equal
+                    allowed = promote == "always" or (promote == "equal" and equal)
+                    if allowed:
+                        await self._promote(connection, kind, build, jobs)
+                return Outcome(name, build.generation, allowed, stage.comparison)
+
+        return await _to_the_end(build_and_promote, stage)
 
     async def promote(self, name: str, *, jobs: int = 2, on_progress: OnProgress | None = None) -> Outcome:
         """Serve the generation that a rebuild has left waiting."""
         kind = self._kind(name)
         code = (kind.version, self.catalogue.shapes[name])
-        async with self._locked(name) as connection:
-            known = await generations_of(connection, name)
-            if not any(g.status == "building" and (g.version, g.shape) == code for g in known):
-                raise NothingBuilt(name)
-            build, record = await self._open(connection, kind, "building", on_progress)
-            await self._follow(connection, build, jobs)
-            await self._index(connection, kind, build, record)
-            await self._promote(connection, kind, build, jobs)
-            return Outcome(name, build.generation, True, None)
+        stage = _Stage()
+
+        async def follow_and_promote() -> Outcome:
+            async with self._locked(name) as connection:
+                if stage.build is not None and await is_live(connection, name, stage.build.generation):
+                    return Outcome(name, stage.build.generation, True, None)
+                known = await generations_of(connection, name)
+                if not any(g.status == "building" and (g.version, g.shape) == code for g in known):
+                    raise NothingBuilt(name)
+                stage.build, record = build, _ = await self._open(connection, kind, "building", on_progress)
+                await self._follow(connection, build, jobs)
+                await self._index(connection, kind, build, record)
+                await self._promote(connection, kind, build, jobs)
+                return Outcome(name, build.generation, True, None)
+
+        return await _to_the_end(follow_and_promote, stage)
 
     async def compare(
         self,
@@ -165,17 +235,22 @@ class Workshop:
     ) -> Comparison | None:
         """The drift check: what is served against a fresh fold, which is thrown away."""
         kind = self._kind(name)
-        async with self._locked(name) as connection:
-            doomed = [g for g in await generations_of(connection, name) if g.status == "scratch"]
-            await self._discard(connection, name, doomed)
-            try:
-                async with Pressure(self._database_url, name, commit_seconds_max) as pressure:
-                    build, _ = await self._open(connection, kind, "scratch", on_progress, pressure=pressure)
-                    await self._catch_up_with_live(connection, build, jobs)
-                    return await self._compare(connection, kind, build, jobs, sample_rows)
-            finally:
-                scratch = [g for g in await generations_of(connection, name) if g.status == "scratch"]
-                await self._discard(connection, name, scratch)
+        stage = _Stage()
+
+        async def fold_and_compare() -> Comparison | None:
+            async with self._locked(name) as connection:
+                await self._discard_scratch(connection, name)
+                try:
+                    async with Pressure(self._database_url, name, commit_seconds_max) as pressure:
+                        stage.build, _ = build, _ = await self._open(
+                            connection, kind, "scratch", on_progress, pressure=pressure
+                        )
+                        await self._catch_up_with_live(connection, build, jobs)
+                        return await self._compare(connection, kind, build, jobs, sample_rows)
+                finally:
+                    await self._discard_scratch(connection, name)
+
+        return await _to_the_end(fold_and_compare, stage)
 
     async def rollback(self, name: str) -> int:
         """Serve the kept generation again; what is served now is kept. Returns the generation.
@@ -195,7 +270,7 @@ class Workshop:
                 reason = f"rolled back to version {target.version}"
                 await switch(connection, name, target.generation, pause_reason=reason)
             if kind.lane == "redis":
-                await self._redis_lane.serve(name, target.generation)
+                await self._serve_views(name, target.generation)
             return target.generation
 
     async def forget_kept(self) -> None:
@@ -213,6 +288,26 @@ class Workshop:
                 async with self._locked(name) as connection:
                     kept = [g for g in await generations_of(connection, name) if g.status == "kept"]
                     await self._discard(connection, name, kept)
+
+    async def forget_keys(self) -> None:
+        """Delete what is left in Redis of generations there are none of any more."""
+        found = await self._redis_lane.generations()
+        async with await connect(self._database_url, name="rebuild") as connection:
+            for name in found.keys() & self.catalogue.kinds.keys():
+                known = {generation.generation for generation in await generations_of(connection, name)}
+                await self._redis_lane.remove(name, found[name] - known)
+
+    async def forget_scratch(self) -> None:
+        """Drop what comparisons have left behind that were killed."""
+        async with await connect(self._database_url, name="rebuild", patient=True) as connection:
+            cursor = await connection.execute(
+                "SELECT DISTINCT projection FROM read.generations WHERE status = 'scratch'"
+            )
+            names = [name for (name,) in await cursor.fetchall() if name in self.catalogue.kinds]
+        for name in names:
+            with suppress(RebuildBusy):
+                async with self._locked(name) as connection:
+                    await self._discard_scratch(connection, name)
 
     # --- steps ----------------------------------------------------------------------------------------
 
@@ -298,8 +393,11 @@ class Workshop:
     async def _fold_to(self, build: Build, targets: Mapping[int, int], jobs: int, phase: str) -> None:
         """In processes of their own where that is worth starting them: several, with enough to do."""
         build.aim(targets)
-        parts = shared_out(build.positions, targets, jobs)
-        if self._crew is not None and len(parts) > 1 and build.behind(targets) >= _HELPED_FROM_EVENTS:
+        deaths = 0
+        while True:
+            parts = shared_out(build.positions, targets, jobs)
+            if self._crew is None or len(parts) < 2 or build.behind(targets) < _HELPED_FROM_EVENTS:
+                break
             shares = [
                 Share(
                     type(build.projection),
@@ -311,7 +409,15 @@ class Workshop:
                 )
                 for part in parts
             ]
-            await self._crew.fold(shares, lambda positions: build.moved(positions, phase))
+            before = build.behind(targets)
+            try:
+                await self._crew.fold(shares, lambda at, waiting_for: build.moved(at, waiting_for, phase))
+            except HelperDied as died:
+                await build.locate()
+                deaths = deaths + 1 if build.behind(targets) >= before else 1
+                if deaths >= _HELPER_DEATHS_MAX:
+                    raise
+                _log.warning("rebuild_helper_died", projection=build.name, error=str(died))
         await build.fold_to(targets, jobs=jobs, phase=phase)
 
     async def _index(
@@ -347,7 +453,11 @@ class Workshop:
             return await compare_views(
                 self._redis_lane, live.generation, build, jobs=jobs, sample_rows=sample_rows
             )
-        async with await connect(self._database_url, name="comparison", patient=True) as snapshot:
+        async with (
+            await connect(self._database_url, name="comparison", patient=True) as snapshot,
+            _unhurried(snapshot),
+            _unhurried(connection),
+        ):
             await snapshot.set_read_only(True)
             async with snapshot.transaction():
                 await snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -379,7 +489,7 @@ class Workshop:
             await build.locate()
             await self._follow(connection, build, jobs)
         if kind.lane == "redis":
-            await self._redis_lane.serve(kind.name, build.generation)
+            await self._serve_views(kind.name, build.generation)
         await self._discard(connection, kind.name, older)
 
     async def _last_steps(self, inside: Connection, kind: type[AnyProjection], build: Build) -> bool:
@@ -427,10 +537,21 @@ class Workshop:
 
         await switch(connection, kind.name, target.generation, last_steps=last_steps)
 
+    async def _serve_views(self, name: str, generation: int) -> None:
+        """Readers of views see it at once; where Redis is away, as soon as the worker finds Redis again."""
+        with suppress(RedisError, OSError):
+            await self._redis_lane.serve(name, generation)
+
     async def _discard(self, connection: Connection, name: str, doomed: Sequence[Generation]) -> None:
         await discard(connection, name, doomed)
         if self._kind(name).lane == "redis":
-            await self._redis_lane.remove(name, [g.generation for g in doomed])
+            # What cannot be deleted now is deleted with all that no generation has any more.
+            with suppress(RedisError, OSError):
+                await self._redis_lane.remove(name, [g.generation for g in doomed])
+
+    async def _discard_scratch(self, connection: Connection, name: str) -> None:
+        scratch = [g for g in await generations_of(connection, name) if g.status == "scratch"]
+        await self._discard(connection, name, scratch)
 
     def _lane(self, kind: type[AnyProjection]) -> Lane:
         return self._sql_lane if kind.lane == "sql" else self._redis_lane

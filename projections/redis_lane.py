@@ -193,6 +193,15 @@ class RedisLane:
         for generation in generations:
             await self._unlink(f"{root_key(self._epoch, projection)}:g{generation}:*")
 
+    async def generations(self) -> dict[str, set[int]]:
+        """Of which generations of which projections there are keys."""
+        found: dict[str, set[int]] = {}
+        async for key in self._client.scan_iter(match=f"cc:{self._epoch}:*:g*:*", count=1000):
+            _, _, projection, generation, _ = text_of(key).split(":", 4)
+            if generation[1:].isdecimal():
+                found.setdefault(projection, set()).add(int(generation[1:]))
+        return found
+
     async def forget_former_epochs(self) -> None:
         """Delete what was folded of histories that are no more."""
         doomed: list[str] = []

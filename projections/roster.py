@@ -56,10 +56,14 @@ class Roster:
             and (entry.name, partition) not in self.failed
         ]
 
-    def outdated(self) -> list[Entry]:
+    def outdated(self, lane: str) -> list[Entry]:
         """Whose next generation has to be built by the present code, and can be as far as is known."""
         stopped = {name for name, _ in self.failed}
-        return [e for e in self.entries if e.outdated and not e.paused and e.name not in stopped]
+        return [
+            entry
+            for entry in self.entries
+            if entry.lane == lane and entry.outdated and not entry.paused and entry.name not in stopped
+        ]
 
 
 class Catalogue:

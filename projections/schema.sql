@@ -188,6 +188,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON read.projections, read.generations, read
     read.leases, read.workers TO ccontrol_projector;
 GRANT SELECT, INSERT ON read.skips TO ccontrol_projector;
 GRANT SELECT, INSERT, UPDATE ON read.jobs TO ccontrol_projector;
+GRANT SELECT (projection, state, heartbeat_at, progress) ON read.jobs TO ccontrol_app;
 REVOKE ALL ON FUNCTION read.advance FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION read.advance TO ccontrol_projector;
 ALTER FUNCTION read.lags(interval) OWNER TO ccontrol_projector;

@@ -12,6 +12,7 @@ from projections import metrics
 from projections.catalogue import PROJECTIONS
 from projections.pages import EventLog
 from projections.projector import AnyProjection
+from projections.roster import REBUILD_LOCK
 
 _SERVED = """
 SELECT p.name, p.lane, p.klass, p.generation, p.paused, p.reason, g.version, g.promoted_at
@@ -19,11 +20,23 @@ SELECT p.name, p.lane, p.klass, p.generation, p.paused, p.reason, g.version, g.p
     ORDER BY p.name
 """
 _LAGS = "SELECT projection, partition, position_at, oldest_at, progressed_at, state FROM read.lags()"
-_GENERATIONS = """
-SELECT g.projection, g.generation, g.version, g.status, g.created_at, g.promoted_at,
+# Who builds holds the lock of the projection. A generation that has its indexes was built to the end.
+_GENERATIONS = f"""
+SELECT g.projection, g.generation, g.version,
+        CASE WHEN g.status <> 'building' OR EXISTS (SELECT FROM pg_locks l
+                WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 AND l.classid = {REBUILD_LOCK}
+                    AND l.objid::bigint = hashtext(g.projection)::bigint & 4294967295
+                    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+            THEN g.status WHEN g.indexed THEN 'built' ELSE 'unfinished' END,
+        g.created_at, g.promoted_at,
         (SELECT coalesce(sum(c.position), 0)::bigint FROM read.checkpoints c
             WHERE c.projection = g.projection AND c.generation = g.generation)
     FROM read.generations g ORDER BY g.projection, g.generation
+"""  # noqa: S608  # our own constant
+_WAITING = """
+SELECT projection, progress->>'waiting_for' FROM read.jobs
+    WHERE state = 'running' AND progress->>'waiting_for' IS NOT NULL
+        AND heartbeat_at > clock_timestamp() - interval '10 seconds'
 """
 _FAILURES = """
 SELECT projection, partition, position, event_id, topic, error, version, tries, first_seen, last_seen
@@ -51,7 +64,11 @@ class PartitionStatus:
 
 @dataclass(frozen=True, slots=True)
 class GenerationStatus:
-    """One generation that exists: served, being built, or kept for a way back."""
+    """One generation that exists.
+
+    `status`: `live`; `kept` for a way back; `building`; `built`, waiting to be promoted; `unfinished`, whose
+    rebuild was interrupted; `scratch` of a comparison.
+    """
 
     generation: int
     version: int
@@ -106,6 +123,8 @@ class ProjectionStatus:
     generations: tuple[GenerationStatus, ...] = ()
     failures: tuple[Failure, ...] = ()
     skips: tuple[Skip, ...] = ()
+    waiting_for: str | None = None
+    """What the work on it cannot go on without."""
 
     @property
     def position(self) -> int:
@@ -128,6 +147,7 @@ class _Bookkeeping:
     generations: dict[str, list[GenerationStatus]] = field(default_factory=dict)
     failures: dict[str, list[Failure]] = field(default_factory=dict)
     skips: dict[str, list[Skip]] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
 
 
 async def status(
@@ -161,6 +181,7 @@ async def status(
                 generations,
                 tuple(kept.failures.get(name, ())),
                 tuple(kept.skips.get(name, ())),
+                kept.waiting.get(name),
             )
         )
     return found
@@ -202,6 +223,8 @@ async def _bookkeeping(connection: AsyncConnection, heads: Mapping[int, int]) ->
         found.failures.setdefault(row[0], []).append(Failure(*row[1:]))
     for row in await connection.execute(text(_SKIPS)):
         found.skips.setdefault(row[0], []).append(Skip(*row[1:]))
+    for name, what_for in await connection.execute(text(_WAITING)):
+        found.waiting[name] = what_for
     return found
 
 

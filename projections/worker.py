@@ -12,12 +12,11 @@ from typing import Any
 import structlog
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from projections import statistics, tenure
 from projections.announcer import Announcer
 from projections.backoff import Backoff
-from projections.building import BuildFailed
+from projections.building import BuildFailed, Progress
 from projections.catalogue import PROJECTIONS
 from projections.connections import Connection, is_transient, open_pool, stop_if_cancelled
 from projections.failures import Failures, describe
@@ -91,6 +90,19 @@ def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
     return found
 
 
+class _Waits:
+    """Says in the log what an upgrade waits for, once each."""
+
+    def __init__(self) -> None:
+        self._said: str | None = None
+
+    def told(self, progress: Progress) -> None:
+        """Called several times a second."""
+        if progress.waiting_for not in (None, self._said):
+            _log.warning("upgrade_waits", projection=progress.projection, why=progress.waiting_for)
+        self._said = progress.waiting_for
+
+
 class Worker:
     """Keeps leases, and a feed running for each."""
 
@@ -131,9 +143,10 @@ class Worker:
             tasks.create_task(self._announcer.run())
             tasks.create_task(self._keep_looking())
             tasks.create_task(self._keep_measuring())
-            tasks.create_task(self._keep_upgrading())
             tasks.create_task(self._keep_statistics())
+            tasks.create_task(self._keep_tidy())
             for lane in lanes:
+                tasks.create_task(self._keep_upgrading(lane))
                 leases = Leases(self._owner, lane, self._lease_seconds)
                 tasks.create_task(tenure.keep(self._database_url, leases, partitions, self._feed))
 
@@ -190,20 +203,35 @@ class Worker:
                 stop_if_cancelled()
                 _log.warning("statistics_not_refreshed", error=describe(error))
 
-    async def _keep_upgrading(self) -> None:
-        """Where the code is newer than what is served: build its generation beside, and switch to it."""
+    async def _keep_tidy(self) -> None:
+        """Drop what nobody goes back to any more; no trouble here stops anything."""
+        while True:
+            for forget in (
+                self._workshop.forget_kept,
+                self._workshop.forget_scratch,
+                self._workshop.forget_keys,
+                self._redis_lane.forget_former_epochs,
+            ):
+                try:
+                    await forget()
+                except Exception as error:  # noqa: BLE001  # in nobody's way; the next time will do
+                    stop_if_cancelled()
+                    _log.warning("not_tidied", what=forget.__name__, error=describe(error))
+                stop_if_cancelled()
+            await asyncio.sleep(_TIDY_SECONDS)
+
+    async def _keep_upgrading(self, lane: str) -> None:
+        """Where the code is newer than what is served: build its generation beside, and switch to it.
+
+        Each lane by itself: what waits for Redis holds back nothing that is in tables.
+        """
         backoff = Backoff()
-        next_tidying = time.monotonic()
         while True:
             stop_if_cancelled()
             await asyncio.sleep(_UPGRADE_SECONDS)
-            if time.monotonic() >= next_tidying:
-                next_tidying += _TIDY_SECONDS
-                await self._workshop.forget_kept()
-                await self._forget_former_epochs()
-            for entry in self._roster.outdated():
+            for entry in self._roster.outdated(lane):
                 try:
-                    await self._workshop.rebuild(entry.name, compare=False)
+                    await self._workshop.rebuild(entry.name, compare=False, on_progress=_Waits().told)
                     backoff.reset()
                 except RebuildBusy:
                     continue
@@ -215,13 +243,6 @@ class Worker:
                     # The old generation goes on being served; what was built is gone on with.
                     _log.warning("upgrade_failed", projection=entry.name, error=describe(error))
                     await asyncio.sleep(backoff.failed())
-
-    async def _forget_former_epochs(self) -> None:
-        try:
-            await self._redis_lane.forget_former_epochs()
-        except (RedisError, OSError) as error:
-            # They are in nobody's way; the next time will do.
-            _log.warning("former_epochs_kept", error=type(error).__name__)
 
     def _feed(self, fence: Fence) -> Coroutine[Any, Any, None]:
         return Feed(

@@ -28,6 +28,7 @@ def told_projection(each: ProjectionStatus) -> dict[str, Any]:
         "lane": each.lane,
         "klass": each.klass,
         "reason": each.reason,
+        "waiting_for": each.waiting_for,
         "promoted_at": _moment(each.promoted_at),
         "partitions": [
             {
@@ -116,6 +117,7 @@ def told_figures(progress: Mapping[str, Any]) -> dict[str, Any]:
         "eta_seconds": None if eta is None else round(eta, 1),
         "seconds": round(progress["seconds"], 3),
         "live_lag_seconds": None if lag is None else round(lag, 3),
+        "waiting_for": progress.get("waiting_for"),
     }
 
 

@@ -20,6 +20,11 @@ app = typer.Typer(
 
 _WATCH_SECONDS = 2.0
 _JOBS_SHOWN = 5
+# What is said of a generation that waits for somebody, and what goes on with it.
+_NEXT = {
+    "built": ("not-promoted", "is built and waits to be promoted", "promote"),
+    "unfinished": ("rebuild-unfinished", "is not finished, as its rebuild was interrupted", "rebuild"),
+}
 
 
 @app.command("list")
@@ -111,7 +116,16 @@ def _notes(each: dict[str, Any], limit: float | None) -> list[output.Diagnostic]
     notes = [_stopped(name, failure) for failure in each["failures"]]
     if each["state"] == "blocked":
         message = f"{name} is {each['lag_events']:,} events behind and makes no progress"
-        notes.append(output.warning("no-progress", message, subject=name, hint="is a projector running?"))
+        hint = "is a projector running (ccontrol ps)?"
+        if each["lane"] == "redis":
+            hint = "is a projector running (ccontrol ps), and does Redis take writes?"
+        notes.append(output.warning("no-progress", message, subject=name, hint=hint))
+    if each["waiting_for"]:
+        message = f"the work on {name} waits: {each['waiting_for']}"
+        notes.append(output.warning("work-waits", message, subject=name, hint="it goes on by itself then"))
+    notes += [
+        _waiting(name, generation) for generation in each["generations"] if generation["status"] in _NEXT
+    ]
     if limit is not None and each["lag_seconds"] > limit:
         message = f"{name} is {each['lag_seconds']} s behind, more than {limit:g} s"
         notes.append(output.warning("lag-over-limit", message, subject=name))
@@ -122,6 +136,18 @@ def _notes(each: dict[str, Any], limit: float | None) -> list[output.Diagnostic]
         )
         notes.append({"level": "info", "code": "event-skipped", "message": message, "subject": name})
     return notes
+
+
+def _waiting(name: str, generation: dict[str, Any]) -> output.Diagnostic:
+    code, what, act = _NEXT[generation["status"]]
+    said = f"generation {generation['generation']} of {name} {what}; what was served before is served"
+    return {
+        "level": "info",
+        "code": code,
+        "subject": name,
+        "message": said,
+        "hint": f"ccontrol projections {act} {name}",
+    }
 
 
 def _stopped(name: str, failure: dict[str, Any]) -> output.Diagnostic:

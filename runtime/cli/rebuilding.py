@@ -194,9 +194,11 @@ async def _do_each(
     output_format: Format,
     done: _Done,
 ) -> None:
+    from projections.connections import is_transient
     from projections.jobs import JobRunning, told_failure
     from projections.rebuild import UnknownProjection
     from runtime.projection_work import open_bench
+    from write_model.values.identifiers import encode
 
     expected = _expected()
     async with open_bench(instance.settings()) as bench:
@@ -210,10 +212,16 @@ async def _do_each(
                 done.left.remove(name)
             except UnknownProjection:
                 raise unknown(name) from None
-            except JobRunning:
-                busy = f"somebody else is rebuilding or comparing {name}"
+            except JobRunning as running:
+                busy = f"{encode('job', running.job_id)} is rebuilding or comparing {name} already"
                 done.broken.append((name, {"code": "busy", "message": busy}))
             except expected as error:
+                done.broken.append((name, told_failure(error)))
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                # Without the database none of the others can be done either.
+                await bench.events()
                 done.broken.append((name, told_failure(error)))
 
 
@@ -288,7 +296,10 @@ class _Bar(_Figures):
         self._bar.of(now.total)
         self._bar.done(now.done - self._shown)
         lag = "" if now.live_lag_seconds is None else f"   live lag {now.live_lag_seconds:.1f} s"
-        self._bar.say(f"{now.phase}{lag}   serving @{now.serving}")
+        waits = "" if now.waiting_for is None else f"   waits: {now.waiting_for}"
+        self._bar.say(f"{now.phase}{lag}   serving @{now.serving}{waits}")
+        if now.waiting_for not in (None, self._last and self._last.waiting_for):
+            output.note(f"{now.projection} waits: {now.waiting_for}; it goes on by itself")
         self._shown, self._last = now.done, now
 
 
@@ -393,7 +404,8 @@ def _finish(
 
 def _stop(name: str, why: Mapping[str, Any], act: str) -> Stop:
     hints: dict[str, tuple[Exit, str]] = {
-        "busy": (Exit.CONFLICT, "wait for it, then run this again"),
+        "busy": (Exit.CONFLICT, f"ccontrol jobs list --projection {name}"),
+        "unreachable": (Exit.UNREACHABLE, f"when it is there again: {_again(act, [name])}"),
         "nothing-kept": (Exit.NOT_FOUND, f"ccontrol projections show {name}"),
         "nothing-built": (Exit.NOT_FOUND, f"ccontrol projections rebuild {name} --promote never"),
         "build-failed": (

@@ -153,7 +153,7 @@ async def test_a_helper_ends_with_who_called_it(bench: Bench, root: Path) -> Non
     await fill(bench, root, [10])
     open_slowly = partial(_never_open, bench.database_url)
     crew = Crew(open_slowly, bench.database_url, bench.redis_url)
-    task = asyncio.create_task(crew.fold([Share(Prices, 1, {}, {0: 1})], lambda positions: None))
+    task = asyncio.create_task(crew.fold([Share(Prices, 1, {}, {0: 1})], lambda positions, waiting_for: None))
     await bench.until(lambda: _asleep(bench, 1), what="the helper", seconds=60)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
