@@ -155,7 +155,7 @@ class ResumeIt(_Act):
 
     async def do(self, operations: Operations, name: str, given: Resume, actor: str) -> dict[str, Any]:
         """At once."""
-        await operations.resume(name)
+        await operations.resume(name, given.reason, actor)
         return await _shown(operations, name)
 
 

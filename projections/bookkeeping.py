@@ -5,6 +5,7 @@ generations   the sets of physical tables (or Redis keys) there are, and the cod
 checkpoints   up to where each generation has folded each partition: a completed prefix
 failures      the event at which a projection stopped, and why
 skips         events an operator had left out: named, reasoned, kept
+acts          who has paused and resumed a projection, when and why
 jobs          long work somebody asked for: rebuild, compare, promote, rollback; and how far it is
 leases        which worker folds a partition; the epoch fences those that think they still do
 workers       who is alive, so that the partitions can be shared fairly

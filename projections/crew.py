@@ -9,6 +9,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import structlog
 from redis.asyncio import Redis
 
 from projections.building import Build, BuildFailed, Progress
@@ -144,6 +146,8 @@ def _help(crew: Crew, share: Share, pipe: Pipe) -> None:
     """The life of a helper."""
     # Ctrl-C reaches all processes of a terminal; the caller ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Standard output is that of the caller, and belongs to its data.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     collect_seldom()
     try:
         asyncio.run(_fold(crew, share, pipe))

@@ -129,6 +129,8 @@ class Jobs:
     ) -> Job:
         """Ask for work; with an owner, say that one does it oneself. Raises JobRunning, UnknownProjection."""
         async with self._pool.connection() as connection, connection.transaction():
+            # What was answered with an id is there after a crash.
+            await connection.execute("SET LOCAL synchronous_commit = on")
             await connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK, projection))
             await self._make_room(connection, projection)
             cursor = await connection.execute(

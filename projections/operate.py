@@ -17,20 +17,29 @@ class AmbiguousPosition(LookupError):
     """The projection is stopped at this position of several partitions."""
 
 
-async def pause(database_url: str, name: str, reason: str) -> None:
+async def pause(database_url: str, name: str, reason: str, *, actor: str) -> None:
     """Stop folding; what is there goes on being served, marked stale."""
-    await _set_paused(database_url, name, True, reason)
+    async with await connect(database_url, name="operator") as connection:
+        async with connection.transaction():
+            await _lasting(connection)
+            await _set_paused(connection, name, reason)
+            await _remember(connection, name, "pause", reason, actor)
+        await announce_everything(connection)
 
 
-async def resume(database_url: str, name: str) -> None:
+async def resume(database_url: str, name: str, *, actor: str, reason: str | None = None) -> None:
     """Fold again, from the event it was paused or stopped at."""
     async with await connect(database_url, name="operator") as connection:
-        await connection.execute(
-            "UPDATE read.failures SET resolved_at = clock_timestamp() "
-            "WHERE projection = %s AND resolved_at IS NULL",
-            (name,),
-        )
-    await _set_paused(database_url, name, False, None)
+        async with connection.transaction():
+            await _lasting(connection)
+            await _set_paused(connection, name, None)
+            await connection.execute(
+                "UPDATE read.failures SET resolved_at = clock_timestamp() "
+                "WHERE projection = %s AND resolved_at IS NULL",
+                (name,),
+            )
+            await _remember(connection, name, "resume", reason, actor)
+        await announce_everything(connection)
 
 
 async def skip(
@@ -63,6 +72,7 @@ async def _skip(
     break_glass: bool,
 ) -> int:
     async with connection.transaction():
+        await _lasting(connection)
         klass = await _klass(connection, name)
         cursor = await connection.execute(
             "SELECT partition FROM read.failures WHERE projection = %s AND position = %s "
@@ -104,13 +114,23 @@ async def _klass(connection: Connection, name: str) -> str:
     return str(found[0])
 
 
-async def _set_paused(database_url: str, name: str, paused: bool, reason: str | None) -> None:
-    async with await connect(database_url, name="operator") as connection:
-        cursor = await connection.execute(
-            "UPDATE read.projections SET paused = %s, reason = %s, changed_at = clock_timestamp() "
-            "WHERE name = %s",
-            (paused, reason, name),
-        )
-        if cursor.rowcount == 0:
-            raise UnknownProjection(name)
-        await announce_everything(connection)
+async def _set_paused(connection: Connection, name: str, reason: str | None) -> None:
+    cursor = await connection.execute(
+        "UPDATE read.projections SET paused = %s, reason = %s, changed_at = clock_timestamp() "
+        "WHERE name = %s",
+        (reason is not None, reason, name),
+    )
+    if cursor.rowcount == 0:
+        raise UnknownProjection(name)
+
+
+async def _remember(connection: Connection, name: str, act: str, reason: str | None, actor: str) -> None:
+    await connection.execute(
+        "INSERT INTO read.acts (projection, act, reason, actor) VALUES (%s, %s, %s, %s)",
+        (name, act, reason, actor),
+    )
+
+
+async def _lasting(connection: Connection) -> None:
+    """What was said to be done is so after a crash, unlike what can be folded again."""
+    await connection.execute("SET LOCAL synchronous_commit = on")

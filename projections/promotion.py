@@ -99,6 +99,8 @@ async def switch(
         try:
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+                # What was said to be served is served after a crash as well.
+                await connection.execute("SET LOCAL synchronous_commit = on")
                 await connection.execute("LOCK TABLE read.projections IN ACCESS EXCLUSIVE MODE")
                 if last_steps is not None and not await last_steps(connection):
                     return False

@@ -56,6 +56,15 @@ CREATE TABLE IF NOT EXISTS read.skips (
     skipped_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (projection, partition, position));
 
+CREATE TABLE IF NOT EXISTS read.acts (
+    act_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    projection text NOT NULL REFERENCES read.projections,
+    act text NOT NULL CHECK (act IN ('pause', 'resume')),
+    reason text,
+    actor text NOT NULL,
+    done_at timestamptz NOT NULL DEFAULT now());
+CREATE INDEX IF NOT EXISTS acts_projection ON read.acts (projection, act_id);
+
 CREATE TABLE IF NOT EXISTS read.leases (
     partition smallint NOT NULL,
     lane text NOT NULL,
@@ -182,11 +191,11 @@ $$;
 -- No row here belongs to a company, so there is nothing to isolate; the application only looks.
 GRANT USAGE ON SCHEMA read TO ccontrol_app, ccontrol_projector;
 GRANT CREATE ON SCHEMA read TO ccontrol_projector;
-GRANT SELECT ON read.projections, read.generations, read.checkpoints, read.failures, read.skips, read.leases,
-    read.workers TO ccontrol_app;
+GRANT SELECT ON read.projections, read.generations, read.checkpoints, read.failures, read.skips, read.acts,
+    read.leases, read.workers TO ccontrol_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON read.projections, read.generations, read.checkpoints, read.failures,
     read.leases, read.workers TO ccontrol_projector;
-GRANT SELECT, INSERT ON read.skips TO ccontrol_projector;
+GRANT SELECT, INSERT ON read.skips, read.acts TO ccontrol_projector;
 GRANT SELECT, INSERT, UPDATE ON read.jobs TO ccontrol_projector;
 GRANT SELECT (projection, state, heartbeat_at, progress) ON read.jobs TO ccontrol_app;
 REVOKE ALL ON FUNCTION read.advance FROM PUBLIC;

@@ -46,6 +46,11 @@ _SKIPS = """
 SELECT projection, partition, position, reason, actor, break_glass, skipped_at
     FROM read.skips ORDER BY projection, skipped_at
 """
+_ACTS = """
+SELECT p.name, a.act, a.reason, a.actor, a.done_at FROM read.projections p
+    CROSS JOIN LATERAL (SELECT * FROM read.acts WHERE projection = p.name ORDER BY act_id DESC LIMIT 10) AS a
+    ORDER BY p.name, a.act_id
+"""
 STATES: Mapping[str, int] = {"running": 0, "rebuilding": 1, "blocked": 2, "paused": 3, "failed": 4}
 """What a projection can be, and the number its gauge shows for it."""
 
@@ -106,6 +111,16 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Operated:
+    """Who has paused or resumed it."""
+
+    act: str
+    reason: str | None
+    actor: str
+    done_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectionStatus:
     """One projection. `version` is what is served, `code_version` what this program would build."""
 
@@ -125,6 +140,8 @@ class ProjectionStatus:
     skips: tuple[Skip, ...] = ()
     waiting_for: str | None = None
     """What the work on it cannot go on without."""
+    acts: tuple[Operated, ...] = ()
+    """The last of them."""
 
     @property
     def position(self) -> int:
@@ -148,6 +165,7 @@ class _Bookkeeping:
     failures: dict[str, list[Failure]] = field(default_factory=dict)
     skips: dict[str, list[Skip]] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
+    acts: dict[str, list[Operated]] = field(default_factory=dict)
 
 
 async def status(
@@ -182,6 +200,7 @@ async def status(
                 tuple(kept.failures.get(name, ())),
                 tuple(kept.skips.get(name, ())),
                 kept.waiting.get(name),
+                tuple(kept.acts.get(name, ())),
             )
         )
     return found
@@ -225,6 +244,8 @@ async def _bookkeeping(connection: AsyncConnection, heads: Mapping[int, int]) ->
         found.skips.setdefault(row[0], []).append(Skip(*row[1:]))
     for name, what_for in await connection.execute(text(_WAITING)):
         found.waiting[name] = what_for
+    for row in await connection.execute(text(_ACTS)):
+        found.acts.setdefault(row[0], []).append(Operated(*row[1:]))
     return found
 
 

@@ -17,9 +17,10 @@ from structlog.typing import ExcInfo
 from projections.failures import describe
 
 
-def configure_logs() -> None:
-    """For a long-running process; libraries' own entries from warnings upwards come along."""
+def configure_logs(level: int = logging.NOTSET) -> None:
+    """For a process; entries below the level are left out, and those of libraries below a warning."""
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,

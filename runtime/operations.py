@@ -54,11 +54,11 @@ class ProjectionOperations:
 
     async def pause(self, name: str, reason: str, actor: str) -> None:
         """Stop folding."""
-        await _done(operate.pause(self._url, name, f"{reason} ({actor})"))
+        await _done(operate.pause(self._url, name, f"{reason} ({actor})", actor=actor))
 
-    async def resume(self, name: str) -> None:
+    async def resume(self, name: str, reason: str | None, actor: str) -> None:
         """Fold again."""
-        await _done(operate.resume(self._url, name))
+        await _done(operate.resume(self._url, name, actor=actor, reason=reason))
 
     async def skip(
         self, name: str, partition: int | None, position: int, reason: str, actor: str, *, break_glass: bool

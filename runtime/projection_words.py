@@ -63,6 +63,10 @@ def told_projection(each: ProjectionStatus) -> dict[str, Any]:
             }
             for skip in each.skips
         ],
+        "acts": [
+            {"act": act.act, "reason": act.reason, "actor": act.actor, "done_at": _moment(act.done_at)}
+            for act in each.acts
+        ],
     }
 
 

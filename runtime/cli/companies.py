@@ -5,6 +5,7 @@ from typing import Annotated, get_args
 import typer
 
 from runtime.cli import instance, output
+from runtime.cli.awaiting import awaited
 from runtime.cli.outcome import Exit, Stop, usage
 from runtime.cli.output import Format, Output
 
@@ -24,8 +25,6 @@ def register(
     output_format: Output = Format.TABLE,
 ) -> None:
     """Register a company with its chart of accounts and its owner."""
-    import asyncio
-
     from runtime.first_start import register_company
     from write_model.message import Refusal
     from write_model.values.identifiers import encode
@@ -41,7 +40,7 @@ def register(
         raise usage(why.message) from None
     settings = instance.settings()
     try:
-        made = asyncio.run(register_company(settings, name, owner_email=owner_email, tax_number=number))
+        made = awaited(register_company(settings, name, owner_email=owner_email, tax_number=number))
     except LookupError as why:
         raise Stop(Exit.NOT_FOUND, "user-unknown", str(why), "add one with: ccontrol users add") from None
     except Refusal as why:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runtime.cli import instance, output
+from runtime.cli.awaiting import awaited
 from runtime.cli.outcome import Exit, Stop
 from runtime.cli.output import Format, Output
 
@@ -37,7 +38,7 @@ def list_(
         async with _connected() as connection:
             return await listed(connection, queue=queue, everything=everything, limit=limit)
 
-    found = [_described(row) for row in _awaited(ask())]
+    found = [_described(row) for row in awaited(ask())]
     columns = ("queue", "message_id", "topic", "state", "deaths", "died_at", "error")
     output.answer(
         output_format,
@@ -90,7 +91,7 @@ def _decide(
             return await decide(connection, queue, message, state, actor=_actor(), reason=said)
 
     letter = _found(queue, message)
-    if not _awaited(act()) and letter.state != state:
+    if not awaited(act()) and letter.state != state:
         raise Stop(Exit.CONFLICT, "already-decided", f"{message} in {queue} is {letter.state} already")
     letter = _found(queue, message)
     output.answer(
@@ -108,7 +109,7 @@ def _found(queue: str, message: str) -> "DeadLetterRow":
         async with _connected() as connection:
             return await found(connection, queue, message)
 
-    letter: DeadLetterRow | None = None if "\x00" in queue + message else _awaited(ask())
+    letter: DeadLetterRow | None = None if "\x00" in queue + message else awaited(ask())
     if letter is None:
         raise Stop(Exit.NOT_FOUND, "not-found", f"there is no {message} among the dead letters of {queue}")
     return letter
@@ -146,10 +147,3 @@ async def _connected() -> "AsyncIterator[Connection]":
 
     async with await connect(instance.database_url(), name="operator") as connection:
         yield connection
-
-
-def _awaited(work: Any) -> Any:
-    """The outcome of asynchronous work; imported here because help must not wait for it."""
-    import asyncio
-
-    return asyncio.run(work)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from runtime.cli import instance
+from runtime.cli.awaiting import awaited
 from runtime.cli.outcome import Exit, Stop, unreachable, usage
 from runtime.keys import CHECKPOINTS_KEY
 from write_model.store.chain_heads import Kept
@@ -74,8 +75,6 @@ def _from_lines(text: str) -> list[Kept]:
 
 def kept_here() -> list[Kept]:
     """The signed heads in the blob store of this installation."""
-    import asyncio
-
     from runtime.blobs import Blobs, BlobStoreFailed
     from write_model.store.keeper import FOLDER
 
@@ -88,7 +87,7 @@ def kept_here() -> list[Kept]:
         return "".join([content.decode() async for content in blobs.read_all(FOLDER)])
 
     try:
-        return _from_lines(asyncio.run(lines()))
+        return _from_lines(awaited(lines()))
     except BlobStoreFailed as failure:
         raise unreachable(f"the blob store cannot be read: {failure}", "name the heads: --against") from None
     except (ValueError, KeyError, TypeError, AttributeError) as failure:

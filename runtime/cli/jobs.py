@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from runtime.cli import instance, output
+from runtime.cli.awaiting import awaited
 from runtime.cli.outcome import Exit, Stop, usage
 from runtime.cli.output import Format, Output
-from runtime.cli.projection_acts import awaited
 
 if TYPE_CHECKING:
     from projections.jobs import Job, Jobs

@@ -4,6 +4,7 @@ A person gets tables and sentences; a script that asks with `-o json` gets one o
 with `-o jsonl` one line per record.
 """
 
+import io
 import json
 import os
 import sys
@@ -79,6 +80,13 @@ def answer(
     for item in diagnostics:
         hint = f" ({item['hint']})" if "hint" in item else ""
         note(f"{item['level']}: {item['message']}{hint}")
+
+
+def write_anything() -> None:
+    """Show what cannot be written, as bytes of an argument that are no text, in its escaped form."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def line(text: str) -> None:

@@ -77,6 +77,7 @@ app.command("version")(whoami.show_version)
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns its exit code, whatever happens."""
+    output.write_anything()
     try:
         ended = app(args=list(arguments), prog_name="ccontrol", standalone_mode=False)
         sys.stdout.flush()
@@ -113,6 +114,8 @@ def _stopped(stop: Stop, arguments: Sequence[str]) -> int:
 
 def _translated(failure: Exception) -> Stop:
     """A failure of something we depend on, or our own fault with a report id."""
+    if isinstance(failure, UnicodeEncodeError) and "surrogates" in failure.reason:
+        return usage("an argument is no text: its bytes are not UTF-8")
     for kind in type(failure).__mro__:
         # By name: importing the driver to ask would load it for every command.
         name = f"{kind.__module__}.{kind.__qualname__}"

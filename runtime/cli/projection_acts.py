@@ -1,5 +1,6 @@
 """What an operator does to one projection at once: pause, resume, skip."""
 
+import re
 import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
@@ -7,10 +8,14 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from runtime.cli import instance, output
-from runtime.cli.outcome import Exit, Stop
+from runtime.cli.awaiting import awaited
+from runtime.cli.outcome import Exit, Stop, usage
 from runtime.cli.output import Format, Output
 
 T = TypeVar("T")
+_REASON_LENGTH_MAX = 500
+# Control characters, and what is left of bytes that were no text.
+_UNWRITABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept.")]
 
@@ -19,7 +24,8 @@ def pause(name: Name, reason: Reason, output_format: Output = Format.TABLE) -> N
     """Stop folding one projection; what is there goes on being served, marked stale."""
     from projections.operate import pause
 
-    _operate(pause(instance.database_url(), name, given(reason)), name)
+    said = given(reason)
+    _operate(pause(instance.database_url(), name, said, actor=actor()), name)
     output.answer(
         output_format,
         "projections.pause",
@@ -30,17 +36,18 @@ def pause(name: Name, reason: Reason, output_format: Output = Format.TABLE) -> N
 
 def resume(
     name: Name,
-    reason: Annotated[str, typer.Option("--reason", help="Why.")] = "",
+    reason: Annotated[str | None, typer.Option("--reason", help="Why; it is kept.")] = None,
     output_format: Output = Format.TABLE,
 ) -> None:
     """Fold again, from the event at which it was paused or had stopped."""
     from projections.operate import resume
 
-    _operate(resume(instance.database_url(), name), name)
+    said = None if reason is None else given(reason)
+    _operate(resume(instance.database_url(), name, actor=actor(), reason=said), name)
     output.answer(
         output_format,
         "projections.resume",
-        {"name": name, "state": "running", "reason": reason or None},
+        {"name": name, "state": "running", "reason": reason},
         show=lambda: output.line(f"{name} goes on"),
     )
 
@@ -61,6 +68,7 @@ def skip(
     """Leave out, for ever, the event at which a projection has stopped. Who, when and why is kept."""
     from projections.operate import AmbiguousPosition, NotStopped, SkipRefused, skip
 
+    said = given(reason)
     if sys.stdin.isatty() and not yes:
         typer.confirm(f"{name} will never show the event at position {position}. Leave it out?", abort=True)
     try:
@@ -70,7 +78,7 @@ def skip(
                 name,
                 partition,
                 position,
-                reason=given(reason),
+                reason=said,
                 actor=actor(),
                 break_glass=break_glass,
             ),
@@ -86,11 +94,11 @@ def skip(
     except NotStopped:
         message = f"{name} is not stopped at position {position}"
         raise Stop(Exit.CONFLICT, "not-stopped", message, f"ccontrol projections show {name}") from None
-    said = {"name": name, "partition": where, "position": position, "reason": reason, "actor": actor()}
+    done = {"name": name, "partition": where, "position": position, "reason": reason, "actor": actor()}
     output.answer(
         output_format,
         "projections.skip",
-        said | {"break_glass": break_glass},
+        done | {"break_glass": break_glass},
         show=lambda: output.line(f"{name} leaves out position {position} of partition {where}, and goes on"),
     )
 
@@ -101,13 +109,6 @@ def actor() -> str:
     import socket
 
     return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-def awaited(work: Coroutine[Any, Any, T]) -> T:
-    """The outcome of asynchronous work; imported here because help must not wait for it."""
-    import asyncio
-
-    return asyncio.run(work)
 
 
 def unknown(name: str) -> Stop:
@@ -127,7 +128,9 @@ def _operate(act: Coroutine[Any, Any, T], name: str) -> T:
 
 
 def given(reason: str) -> str:
-    """A reason that says something."""
+    """A reason that says something, on one line, as the doors take it."""
     if not reason.strip():
-        raise Stop(Exit.USAGE, "usage", "--reason is empty: say why, for whoever looks later")
+        raise usage("--reason is empty: say why, for whoever looks later")
+    if len(reason) > _REASON_LENGTH_MAX or _UNWRITABLE.search(reason):
+        raise usage(f"--reason is one line of at most {_REASON_LENGTH_MAX} characters that can be written")
     return reason

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runtime.cli import instance, moments, output, projection_acts, rebuilding
+from runtime.cli.awaiting import awaited
 from runtime.cli.outcome import Exit
 from runtime.cli.output import Format, Output
-from runtime.cli.projection_acts import Name, awaited, unknown
+from runtime.cli.projection_acts import Name, unknown
 
 if TYPE_CHECKING:
     from projections.jobs import Job
@@ -101,7 +102,7 @@ def show(name: Name, output_format: Output = Format.TABLE) -> int:
 
 
 def _show(found: dict[str, Any]) -> None:
-    lists = ("partitions", "generations", "failures", "skips", "jobs")
+    lists = ("partitions", "generations", "failures", "skips", "acts", "jobs")
     output.fields((name, value) for name, value in found.items() if name not in lists and value is not None)
     for name in lists:
         rows = found[name]
@@ -120,6 +121,10 @@ def _notes(each: dict[str, Any], limit: float | None) -> list[output.Diagnostic]
         if each["lane"] == "redis":
             hint = "is a projector running (ccontrol ps), and does Redis take writes?"
         notes.append(output.warning("no-progress", message, subject=name, hint=hint))
+    if each["state"] == "paused":
+        message = f"{name} is paused: {each['reason']}"
+        hint = f"ccontrol projections resume {name}"
+        notes.append({"level": "info", "code": "paused", "message": message, "subject": name, "hint": hint})
     if each["waiting_for"]:
         message = f"the work on {name} waits: {each['waiting_for']}"
         notes.append(output.warning("work-waits", message, subject=name, hint="it goes on by itself then"))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runtime.cli import instance, output
+from runtime.cli.awaiting import awaited
 from runtime.cli.outcome import Exit, Stop, usage
 from runtime.cli.output import Format, Output
-from runtime.cli.projection_acts import Name, actor, awaited, unknown
+from runtime.cli.projection_acts import Name, actor, unknown
 
 if TYPE_CHECKING:
     from projections.building import Progress as Built

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runtime.cli import instance, output
+from runtime.cli.awaiting import awaited
 from runtime.cli.outcome import Exit, Stop
 from runtime.cli.output import Format, Output
-from runtime.cli.projection_acts import Reason, actor, awaited, given
+from runtime.cli.projection_acts import Reason, actor, given
 
 if TYPE_CHECKING:
     from write_model.store.epoch import Epoch

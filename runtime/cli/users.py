@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from runtime.cli import instance, output
+from runtime.cli.awaiting import awaited
 from runtime.cli.company import Company, company_id
 from runtime.cli.outcome import Exit, Stop, usage
 from runtime.cli.output import Format, Output
@@ -28,8 +29,6 @@ def add(
     output_format: Output = Format.TABLE,
 ) -> None:
     """Let somebody into a company. The password is asked for, or read from standard input."""
-    import asyncio
-
     from api.permissions import ROLES
     from runtime.first_start import add_user
     from write_model.values.identifiers import encode
@@ -41,7 +40,7 @@ def add(
         raise usage(f"{email!r} is not an e-mail address")
     settings = instance.settings()
     where = company_id(company)
-    made = asyncio.run(add_user(settings, where, email, _password(), role))
+    made = awaited(add_user(settings, where, email, _password(), role))
     if not made.is_new:
         raise Stop(
             Exit.CONFLICT, "already-member", f"{email} belongs to this company already; nothing changed"

@@ -90,6 +90,34 @@ def test_wrong_calls_end_with_2_and_a_sentence(
     assert "Traceback" not in said.err
 
 
+def test_what_libraries_log_is_no_data(capfd: pytest.CaptureFixture[str]) -> None:
+    program = (
+        "import structlog; from runtime.cli.awaiting import awaited\n"
+        "async def work(): structlog.get_logger().debug('small'); structlog.get_logger().warning('large')\n"
+        "awaited(work())"
+    )
+    subprocess.run([sys.executable, "-P", "-c", program], cwd=_ROOT, check=True)
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert "large" in said.err
+    assert "small" not in said.err
+
+
+def test_bytes_that_are_no_text_are_refused_and_shown_escaped() -> None:
+    command = [sys.executable.encode(), *b"-P -m runtime.cli events show a\xff -o json".split()]
+    asked = subprocess.run(command, cwd=_ROOT, capture_output=True, check=False)
+    assert asked.returncode == Exit.USAGE, asked.stderr
+    assert json.loads(asked.stdout)["ok"] is False
+    assert b"Traceback" not in asked.stderr
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "a\nb", "\x1b[2J", "x" * 501, "\udcff"])
+def test_a_reason_is_one_line_that_says_something(reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for act in (["pause", "x"], ["resume", "x"], ["skip", "x", "--position", "1"]):
+        assert run(["projections", *act, "--reason", reason]) == Exit.USAGE
+        assert "--reason" in capsys.readouterr().err
+
+
 def test_an_error_has_the_shape_of_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["projections", "status", "-o", "json"]) == Exit.USAGE
     said = json.loads(capsys.readouterr().out)

@@ -220,7 +220,7 @@ async def test_who_does_not_keep_up_is_let_go_and_comes_back(
 async def test_a_stopped_projection_is_not_named_and_silences_nobody(
     house: House, module_database_url: str
 ) -> None:
-    await pause(module_database_url, "catalog_products", "trial")
+    await pause(module_database_url, "catalog_products", "trial", actor="ana")
     try:
         async with asyncio.timeout(60), listening(house.app, "/v1/stream", house.headers()) as ears:
             await ears.until(1, "ready")
@@ -230,7 +230,7 @@ async def test_a_stopped_projection_is_not_named_and_silences_nobody(
                 made += 1
                 shown = (await ears.until(made))[-1].data["projections"]
     finally:
-        await resume(module_database_url, "catalog_products")
+        await resume(module_database_url, "catalog_products", actor="ana")
 
 
 async def test_many_clients_share_one_follower_which_ends_with_the_last(house: House) -> None:

@@ -91,11 +91,11 @@ async def test_waiting_ends_in_time_or_at_once(bench: Bench, log: FakeLog) -> No
         assert time.monotonic() - begun > 0.25
         assert (late.fresh, late.state) == (False, "behind")
 
-        await pause(bench.database_url, "sample_balances", "tests")
+        await pause(bench.database_url, "sample_balances", "tests", actor="ana")
         async with asyncio.timeout(60):
             paused = await freshnesses.wait(["sample_balances"], 1, 99, timeout_seconds=9999)
         assert paused.state == "stopped"
-        await resume(bench.database_url, "sample_balances")
+        await resume(bench.database_url, "sample_balances", actor="ana")
         with pytest.raises(UnknownProjections):
             await freshnesses.wait(["nothing"], 1, 1)
     await freshnesses.stop()

@@ -391,7 +391,7 @@ async def test_new_code_that_cannot_be_built_stops_visibly_and_goes_on_when_mend
         await bench.until(stopped, what="the failure")
         assert await bench.rows("SELECT sum(n) FROM read.sample_picky") == [(10,)]
         monkeypatch.setattr(NewPicky, "mended", True)
-        await resume(bench.database_url, "sample_picky")
+        await resume(bench.database_url, "sample_picky", actor="ana")
         await bench.until(promoted, what="the promotion")
     assert await bench.rows("SELECT sum(n) FROM read.sample_picky") == [(10,)]
 

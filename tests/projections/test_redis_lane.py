@@ -256,7 +256,7 @@ async def test_a_poison_event_stops_one_view_and_resume_goes_on(
             assert last_good is not None
             assert (last_good.position, last_good.fields) == (20, {"n": "20"})
             monkeypatch.setattr(PickyViews, "mended", True)
-            await resume(bench.database_url, "sample_picky_views")
+            await resume(bench.database_url, "sample_picky_views", actor="ana")
             await bench.caught_up(log, "sample_picky_views")
             whole = await views.read("sample_picky_views", 1, "all")
             assert whole is not None

@@ -238,12 +238,12 @@ async def test_a_poison_event_stops_one_projection_on_one_partition(
         await bench.caught_up(log, "sample_balances")
         assert Picky.attempts == attempts
 
-        await resume(bench.database_url, "sample_picky")
+        await resume(bench.database_url, "sample_picky", actor="ana")
         await bench.until(lambda: _is(Picky.attempts > attempts), what="another try")
         await bench.until(picky_failed, what="the same failure again")
 
         monkeypatch.setattr(Picky, "mended", True)
-        await resume(bench.database_url, "sample_picky")
+        await resume(bench.database_url, "sample_picky", actor="ana")
         await bench.caught_up(log, "sample_picky")
     await engine.dispose()
     total = sum(isinstance(r.event, Deposited) for p in range(PARTITIONS) for r in log.all(p))
@@ -290,7 +290,7 @@ async def test_a_broken_log_is_not_passed(bench: Bench, log: FakeLog) -> None:
         await bench.until(stopped, what="the stop")
         assert await bench.rows("SELECT sum(balance) FROM read.sample_balances") == [(10,)]
         log.corrupt(1, 11, good)
-        await resume(bench.database_url, "sample_balances")
+        await resume(bench.database_url, "sample_balances", actor="ana")
         await bench.caught_up(log, "sample_balances")
     assert await balances(bench) == expected_balances(log)
 
@@ -454,7 +454,7 @@ async def test_a_paused_projection_keeps_still_and_catches_up_by_itself(bench: B
     await fill(log, 100)
     async with bench.worker(log, [Balances, Deposits]):
         await bench.caught_up(log, "sample_balances", "sample_deposits")
-        await pause(bench.database_url, "sample_deposits", "looking at something")
+        await pause(bench.database_url, "sample_deposits", "looking at something", actor="ana")
         seeds = iter(range(100, 10_000))
 
         async def left_behind() -> bool:
@@ -469,7 +469,7 @@ async def test_a_paused_projection_keeps_still_and_catches_up_by_itself(bench: B
         await fill(log, 6000, seed=2)
         await bench.caught_up(log, "sample_balances")
         counted = await bench.rows("SELECT count(*) FROM read.sample_deposits")
-        await resume(bench.database_url, "sample_deposits")
+        await resume(bench.database_url, "sample_deposits", actor="ana")
         await bench.caught_up(log, "sample_deposits")
         assert counted < await bench.rows("SELECT count(*) FROM read.sample_deposits")
     assert await balances(bench) == expected_balances(log)
