@@ -12,6 +12,7 @@ from runtime.cli import instance, moments, output
 from runtime.cli.company import Company, OneCompany, company_id
 from runtime.cli.outcome import Exit, Stop, usage
 from runtime.cli.output import Format, Output
+from runtime.cli.records import Lines
 
 if TYPE_CHECKING:
     from write_model.message import Recorded
@@ -44,6 +45,7 @@ def tail(
 
     if output_format is Format.JSON:
         raise usage("a log that goes on is no single object", "use -o jsonl")
+    lines = Lines(as_csv=output_format is Format.CSV)
     where = None if company is None else company_id(company)
     start = moments.moment(since, datetime.now(UTC))
     with history.connect(instance.database_url(), where) as connection:
@@ -56,24 +58,21 @@ def tail(
             for recorded in found:
                 positions[recorded.partition] = max(positions[recorded.partition], recorded.position)
                 if fnmatchcase(recorded.topic, type_):
-                    _write(recorded, output_format, language)
+                    event = history.shown(recorded, language)
+                    if output_format is Format.TABLE:
+                        _write(recorded, event["summary"])
+                    else:
+                        lines.write([event])
             if not follow:
                 return
             time.sleep(_LOOK_SECONDS)
 
 
-def _write(recorded: "Recorded", output_format: Format, language: str) -> None:
-    from runtime.cli.history import shown
-
-    event = shown(recorded, language)
-    if output_format is not Format.TABLE:
-        output.line(json.dumps(event, ensure_ascii=False))
-        return
+def _write(recorded: "Recorded", summary: str) -> None:
     colour = _COLOURS.get(recorded.topic.partition(".")[0], "white")
     at = recorded.recorded_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     output.console().print(
-        f"[dim]{at}[/dim]  {recorded.position:>8}  [{colour}]{recorded.topic}[/{colour}]  "
-        f"{_escaped(event['summary'])}"
+        f"[dim]{at}[/dim]  {recorded.position:>8}  [{colour}]{recorded.topic}[/{colour}]  {_escaped(summary)}"
     )
 
 

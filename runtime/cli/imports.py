@@ -1,6 +1,5 @@
 """`ccontrol import`: bring in what other systems know."""
 
-import json
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from runtime.cli import output
 from runtime.cli.company import Company
 from runtime.cli.outcome import Exit, Stop, usage
 from runtime.cli.output import Format, Output
+from runtime.cli.records import Lines
 
 if TYPE_CHECKING:
     from runtime.cli.api_client import ApiClient
@@ -71,7 +71,7 @@ def marketplace(
     if output_format is Format.TABLE:
         _show(sent, proof)
     else:
-        output.line(json.dumps(proof.as_json(), ensure_ascii=False))
+        Lines(as_csv=output_format is Format.CSV).write([proof.as_json()])
     if proof.differences:
         return Exit.FOUND
     return Exit.PARTLY if proof.rows_refused else Exit.DONE

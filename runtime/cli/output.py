@@ -1,7 +1,7 @@
 """What a command says: data on standard output, everything else on standard error.
 
 A person gets tables and sentences; a script that asks with `-o json` gets one object of a promised shape,
-with `-o jsonl` one line per record.
+with `-o jsonl` or `-o csv` one line per record.
 """
 
 import io
@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from runtime.cli.records import Lines, choice, picked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,9 +29,10 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     JSONL = "jsonl"
+    CSV = "csv"
 
 
-Output = Annotated[Format, typer.Option("-o", "--output", help="table, json (one object) or jsonl.")]
+Output = Annotated[Format, typer.Option("-o", "--output", help="table, json (one object), jsonl or csv.")]
 """The option every command with data has."""
 
 Diagnostic = Mapping[str, object]
@@ -67,19 +70,24 @@ def answer(
     records: str | None = None,
     diagnostics: Sequence[Diagnostic] = (),
 ) -> None:
-    """Write the data of a command; `show` is for people, `records` names the list that `jsonl` writes."""
-    match output:
-        case Format.JSON:
-            line(envelope(command, data, ok=ok, diagnostics=diagnostics))
-            return
-        case Format.JSONL:
-            for record in [data] if records is None else data[records]:
-                line(json.dumps(record, ensure_ascii=False, default=str))
-        case Format.TABLE:
-            show()
+    """Write the data of a command; `show` is for people, `records` names the list that goes line by line."""
+    if output is Format.TABLE:
+        show()
+    elif output is Format.JSON:
+        line(envelope(command, _chosen(data, records), ok=ok, diagnostics=diagnostics))
+        return
+    else:
+        Lines(as_csv=output is Format.CSV).write([data] if records is None else data[records])
     for item in diagnostics:
         hint = f" ({item['hint']})" if "hint" in item else ""
         note(f"{item['level']}: {item['message']}{hint}")
+
+
+def _chosen(data: Mapping[str, Any], records: str | None) -> Mapping[str, Any]:
+    """All of it, unless fields were chosen: of the records, or where there are none of the data itself."""
+    if not choice():
+        return data
+    return picked([data])[0] if records is None else {records: picked(data[records])}
 
 
 def write_anything() -> None:

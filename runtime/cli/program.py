@@ -8,6 +8,7 @@ from typer.exceptions import Abort, TyperException
 
 from runtime.cli import (
     audit,
+    choosing,
     companies,
     db,
     dlq,
@@ -73,6 +74,7 @@ for group in (
 app.command("ps")(processes.ps)
 app.command("whoami")(whoami.whoami)
 app.command("version")(whoami.show_version)
+choosing.offer(app)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -151,10 +153,11 @@ def _wants_json(arguments: Sequence[str]) -> bool:
     if list(arguments[:1]) == ["import"]:
         return False
     pairs = zip(arguments, (*arguments[1:], ""), strict=True)
-    return any(
-        (name in ("-o", "--output") and value == "json") or name in ("-ojson", "--output=json")
-        for name, value in pairs
-    )
+    formats = [value for name, value in pairs if name in ("-o", "--output")]
+    formats += [name[2:] for name in arguments if name.startswith("-o") and name != "-o"]
+    formats += [name.partition("=")[2] for name in arguments if name.startswith("--output=")]
+    chosen = any(name == "--json" or name.startswith("--json=") for name in arguments)
+    return formats[-1] == "json" if formats else chosen
 
 
 def _command(arguments: Sequence[str]) -> str:
