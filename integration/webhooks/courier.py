@@ -24,6 +24,7 @@ from integration.together import Together
 from integration.webhooks import deliveries, metrics
 from integration.webhooks.calling import TOTAL_SECONDS, Answer, Caller, CallFailed
 from integration.webhooks.deliveries import KEPT, Attempt, Ruling, Taken
+from integration.webhooks.floors import Floors
 from integration.webhooks.listeners import endpoints_of
 from integration.webhooks.retries import next_try, retry_after
 from integration.webhooks.signatures import signature
@@ -87,6 +88,7 @@ class Courier:
         self._failing: set[asyncio.Task[None]] = set()
         self._outcomes: Counter[str] = Counter()
         self._looked_at_failing = 0.0
+        self._floors = Floors(surroundings.pool, surroundings.clock)
         self._together: Together[UUID, Mapping[UUID, Endpoint]] = Together(self._read)
 
     def ring(self) -> None:
@@ -105,8 +107,7 @@ class Courier:
                     begun = monotonic()
                     taken = await self.look(tasks, failing=self._is_time_for_failing())
                     backoff.reset()
-                    # More is done, or due, after a moment, and each look costs the same: a little, or a lot
-                    # while a backup holds its snapshot, as each then steps over all that was settled since.
+                    # More is done, or due, after a moment, and each look costs the same.
                     await asyncio.sleep(max(_GATHER_SECONDS, _REST * (monotonic() - begun)))
                     if not taken:
                         with suppress(TimeoutError):
@@ -128,17 +129,17 @@ class Courier:
 
     async def look(self, tasks: asyncio.TaskGroup, *, failing: bool = True) -> int:
         """Take what is due and there is a place for, or only of those that do not fail; returns how many."""
-        places = self._with.places
-        healthy = await self._take(places - len(self._busy), failing=False)
+        places, floors = self._with.places, await self._floors.now()
+        healthy = await self._take(places - len(self._busy), floors, failing=False)
         self._start(tasks, healthy, self._busy)
         if not failing:
             return len(healthy)
         room = min(places // 2 - len(self._failing), places - len(self._busy))
-        ill = await self._take(room, failing=True)
+        ill = await self._take(room, floors, failing=True)
         self._start(tasks, ill, self._busy, self._failing)
         return len(healthy) + len(ill)
 
-    async def _take(self, room: int, *, failing: bool) -> list[Taken]:
+    async def _take(self, room: int, floors: Mapping[UUID, datetime], *, failing: bool) -> list[Taken]:
         if room <= 0:
             return []
         async with self._with.pool.connection() as connection:
@@ -151,6 +152,7 @@ class Courier:
                 failing_from=_FAILING_FROM,
                 failing=failing,
                 lease_seconds=self._with.lease_seconds,
+                floors=floors,
             )
 
     def _start(self, tasks: asyncio.TaskGroup, taken: list[Taken], *places: set[asyncio.Task[None]]) -> None:

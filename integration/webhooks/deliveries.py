@@ -5,6 +5,7 @@ them. What it writes afterwards is written only while the row is still its own. 
 the clock the courier was given.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,25 +19,32 @@ from projections.connections import Connection
 PENDING_MAX: Final = 10_000
 """How many may wait for one webhook; what comes beyond is dropped, and can be redelivered."""
 
+NO_FLOORS: Final[Mapping[UUID, datetime]] = {}
+
 KEPT: Final = timedelta(days=30)
 """How long what came of a delivery is kept."""
 
-# What waits for each webhook is counted once, and the new ones after it.
+# How many more may wait for each of these webhooks; and that couriers are to look for what waits for it.
+_ROOM = """
+WITH known AS (
+    INSERT INTO integration.webhook_queues (webhook_id)
+        SELECT DISTINCT unnest(%(webhooks)s::uuid[]) ORDER BY 1 ON CONFLICT DO NOTHING)
+SELECT webhook_id, %(pending_max)s - (
+        SELECT count(*) FROM (SELECT FROM integration.webhook_deliveries d
+            WHERE d.webhook_id = w.webhook_id AND d.state = 'pending'
+            LIMIT %(pending_max)s) AS pending)
+    FROM (SELECT DISTINCT unnest(%(webhooks)s::uuid[]) AS webhook_id) AS w
+"""
 _ENQUEUE = """
 WITH new AS (
     SELECT *, row_number() OVER (PARTITION BY webhook_id ORDER BY n) AS place
         FROM unnest(%(companies)s::uuid[], %(deliveries)s::uuid[], %(webhooks)s::uuid[], %(events)s::uuid[],
-                %(topics)s::text[], %(positions)s::bigint[], %(bodies)s::bytea[], %(tries_max)s::int[])
+                %(topics)s::text[], %(positions)s::bigint[], %(bodies)s::bytea[], %(tries_max)s::int[],
+                %(rooms)s::int[])
             WITH ORDINALITY
-            AS u (company_id, delivery_id, webhook_id, event_id, topic, "position", body, tries_max, n)),
-queues AS (
-    SELECT webhook_id, (
-            SELECT count(*) FROM (SELECT FROM integration.webhook_deliveries d
-                WHERE d.webhook_id = w.webhook_id AND d.state = 'pending'
-                LIMIT %(pending_max)s) AS pending) AS waiting
-        FROM (SELECT DISTINCT webhook_id FROM new) AS w),
-judged AS (
-    SELECT new.*, place + waiting <= %(pending_max)s AS has_room FROM new JOIN queues USING (webhook_id))
+            AS u (company_id, delivery_id, webhook_id, event_id, topic, "position", body, tries_max, room,
+                n)),
+judged AS (SELECT new.*, place <= room AS has_room FROM new)
 INSERT INTO integration.webhook_deliveries
     (company_id, delivery_id, webhook_id, event_id, topic, "position", body, tries_max, created_at, due_at,
      state, reason, ended_at)
@@ -64,32 +72,30 @@ UPDATE integration.webhook_deliveries SET state = 'dropped', reason = %(reason)s
         AND greatest("position", redelivered_by) < %(position)s AND topic <> %(unless)s
         AND (leased_until IS NULL OR leased_until < clock_timestamp())
 """
-# First which webhooks have anything waiting, stepping from one to the next through the index; then the few
-# rows of each that are due, as many as it may have on the way. So ten thousand rows of one webhook cost the
-# others nothing. A lease is added only where none is: two couriers may each see room for one webhook and
-# together go over its limit by what they take at the same moment.
+# Of each webhook the few rows that are due, as many as it may have on the way, from where its first can be
+# (floors.py): so neither ten thousand rows of one webhook nor what is gone of it cost the others anything. A
+# lease is added only where none is: two couriers may each see room for one webhook and together go over its
+# limit by what they take at the same moment.
 _TAKE = """
-WITH RECURSIVE waiting AS (
-    (SELECT webhook_id FROM integration.webhook_deliveries WHERE state = 'pending'
-        ORDER BY webhook_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT d.webhook_id FROM integration.webhook_deliveries d
-            WHERE d.state = 'pending' AND d.webhook_id > w.webhook_id ORDER BY d.webhook_id LIMIT 1)
-        FROM waiting w WHERE w.webhook_id IS NOT NULL),
-allowed AS (
-    SELECT w.webhook_id, CASE WHEN %(failing)s THEN 1 ELSE %(each_max)s END - (
+WITH allowed AS (
+    SELECT q.webhook_id, coalesce(f.floor, '-infinity') AS floor,
+            CASE WHEN %(failing)s THEN 1 ELSE %(each_max)s END - (
                 SELECT count(*) FROM integration.webhook_deliveries d
-                WHERE d.webhook_id = w.webhook_id AND d.state = 'pending'
+                WHERE d.webhook_id = q.webhook_id AND d.state = 'pending'
+                    AND d.due_at >= coalesce(f.floor, '-infinity')
                     AND d.leased_until > clock_timestamp()) AS room
-        FROM waiting w
-        LEFT JOIN integration.webhook_health h ON h.webhook_id = w.webhook_id
-        WHERE w.webhook_id IS NOT NULL AND (coalesce(h.failures, 0) >= %(failing_from)s) = %(failing)s),
+        FROM integration.webhook_queues q
+        LEFT JOIN unnest(%(webhooks)s::uuid[], %(floors)s::timestamptz[]) AS f (webhook_id, floor)
+            ON f.webhook_id = q.webhook_id
+        LEFT JOIN integration.webhook_health h ON h.webhook_id = q.webhook_id
+        WHERE (coalesce(h.failures, 0) >= %(failing_from)s) = %(failing)s),
 chosen AS (
     SELECT n.company_id, n.delivery_id FROM allowed a CROSS JOIN LATERAL (
         SELECT d.company_id, d.delivery_id, d.due_at,
                 row_number() OVER (ORDER BY d.due_at) AS turn
             FROM (SELECT company_id, delivery_id, due_at FROM integration.webhook_deliveries
-                    WHERE webhook_id = a.webhook_id AND state = 'pending' AND due_at <= %(now)s
+                    WHERE webhook_id = a.webhook_id AND state = 'pending'
+                        AND due_at >= a.floor AND due_at <= %(now)s
                         AND (leased_until IS NULL OR leased_until < clock_timestamp())
                     ORDER BY due_at LIMIT greatest(a.room, 0) FOR UPDATE SKIP LOCKED) AS d) AS n
     ORDER BY n.turn, n.due_at LIMIT %(limit)s)
@@ -191,9 +197,24 @@ def delivery_id_of(webhook_id: UUID, event_id: UUID) -> UUID:
 
 
 async def enqueue(
-    connection: Connection, new: Sequence[New], *, now: datetime, pending_max: int = PENDING_MAX
+    connection: Connection,
+    new: Sequence[New],
+    *,
+    now: datetime,
+    pending_max: int = PENDING_MAX,
+    rooms: dict[UUID, int] | None = None,
 ) -> None:
-    """Have events told, unless they are to be already; dropped at once when too much waits already."""
+    """Have events told, unless they are to be already; dropped at once when too much waits already.
+
+    `rooms` says of how many more it is known that there is room for them, and is kept up: only when there may
+    be none is it counted what waits. To be forgotten when this is rolled back.
+    """
+    rooms = {} if rooms is None else rooms
+    wanted = Counter(each.webhook_id for each in new)
+    unsure = [webhook_id for webhook_id, number in wanted.items() if rooms.get(webhook_id, 0) < number]
+    if unsure:
+        cursor = await connection.execute(_ROOM, {"webhooks": unsure, "pending_max": pending_max})
+        rooms.update(await cursor.fetchall())
     await connection.execute(
         _ENQUEUE,
         {
@@ -205,10 +226,12 @@ async def enqueue(
             "positions": [each.position for each in new],
             "bodies": [each.body for each in new],
             "tries_max": [each.tries_max for each in new],
+            "rooms": [rooms[each.webhook_id] for each in new],
             "now": now,
-            "pending_max": pending_max,
         },
     )
+    for webhook_id, number in wanted.items():
+        rooms[webhook_id] = max(0, rooms[webhook_id] - number)
 
 
 async def redeliver(
@@ -279,6 +302,7 @@ async def take(
     failing_from: int,
     failing: bool,
     lease_seconds: float,
+    floors: Mapping[UUID, datetime] = NO_FLOORS,
 ) -> list[Taken]:
     """What is due, of webhooks that fail or of those that do not; of one that fails, one at a time."""
     async with connection.cursor(row_factory=class_row(Taken)) as cursor:
@@ -292,6 +316,8 @@ async def take(
                 "failing_from": failing_from,
                 "failing": failing,
                 "lease_seconds": lease_seconds,
+                "webhooks": list(floors),
+                "floors": list(floors.values()),
             },
         )
         return await cursor.fetchall()

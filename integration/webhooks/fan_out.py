@@ -51,6 +51,7 @@ class FanOut:
         self._pool = pool
         self._listeners = Listeners(pool)
         self._together: Together[Sequence[New], None] = Together(self._write)
+        self._rooms: dict[UUID, int] = {}
         self._clock = clock
         self._ring = ring
 
@@ -95,11 +96,14 @@ class FanOut:
         )
 
     async def _write(self, asked: Sequence[Sequence[New]]) -> None:
+        rooms, self._rooms = self._rooms, {}
         async with self._pool.connection() as connection, connection.transaction():
             # The broker forgets the events after this: a crash of the database must not.
             await connection.execute("SET LOCAL synchronous_commit = on")
             new = [each for some in asked for each in some]
-            await deliveries.enqueue(connection, new, now=self._clock())
+            await deliveries.enqueue(connection, new, now=self._clock(), rooms=rooms)
+        # Only now: what was rolled back is to be counted again.
+        self._rooms = rooms
         self._ring()
 
     async def _redeliver(self, event: IntegrationEvent) -> None:

@@ -28,6 +28,11 @@ CREATE INDEX IF NOT EXISTS webhook_deliveries_listed
 CREATE INDEX IF NOT EXISTS webhook_deliveries_ended
     ON integration.webhook_deliveries (ended_at) WHERE state <> 'pending';
 
+-- Every webhook that anything ever waited for: where couriers look.
+CREATE TABLE IF NOT EXISTS integration.webhook_queues (webhook_id uuid PRIMARY KEY);
+INSERT INTO integration.webhook_queues
+    SELECT DISTINCT webhook_id FROM integration.webhook_deliveries WHERE state = 'pending' ON CONFLICT DO NOTHING;
+
 CREATE TABLE IF NOT EXISTS integration.webhook_attempts (
     company_id uuid NOT NULL,
     delivery_id uuid NOT NULL,
@@ -61,7 +66,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
 $$;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON integration.webhook_deliveries, integration.webhook_attempts,
-    integration.webhook_health, integration.webhook_outcomes TO ccontrol_projector;
+    integration.webhook_health, integration.webhook_queues, integration.webhook_outcomes
+    TO ccontrol_projector;
 GRANT SELECT ON integration.webhook_deliveries, integration.webhook_attempts, integration.webhook_outcomes
     TO ccontrol_app;
 

@@ -193,7 +193,13 @@ async def open_post_office(database_url: str) -> AsyncIterator[PostOffice]:
     """In a furnished database, of which the deliveries of others are thrown away."""
     async with open_pool(database_url, size=8) as pool:
         async with await connect(database_url) as connection:
-            for table in ("webhook_attempts", "webhook_deliveries", "webhook_health", "webhook_outcomes"):
+            for table in (
+                "webhook_attempts",
+                "webhook_deliveries",
+                "webhook_health",
+                "webhook_queues",
+                "webhook_outcomes",
+            ):
                 await connection.execute(f"DELETE FROM integration.{table}")  # noqa: S608
             found = await connection.execute("SELECT max(position) FROM read.checkpoints")
             ((position,),) = await found.fetchall()
