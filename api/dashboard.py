@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 
-from api.cached import reading_of
+from api.cached import from_view
 from api.queries import Reading, reads
 from api.representation import shape_of, shown
 from api.shapes import AsOf
@@ -20,17 +20,15 @@ async def show_dashboard(
     response: Response,
 ) -> Any:
     """Sales by day, month and payment method, what customers owe, and what was received."""
-    built = None
-    if reading.cache is not None:
-        built = await figures_cached(
-            reading.cache,
-            reading.partition,
-            reading.company_id,
-            reading.today,
-            at_least=reading.as_of.position,
-        )
-    if built is None:
+    where, position = (reading.partition, reading.company_id), reading.as_of.position
+    seen = await from_view(
+        lambda views: figures_cached(views, *where, reading.today, at_least=position),
+        reading,
+        request,
+        response,
+    )
+    if seen is None:
         found = await figures(reading.connection, reading.company_id, reading.today)
     else:
-        found, reading = built.answer, reading_of(built, reading, request, response)
+        found, reading = seen
     return shown(dashboard(found, reading.today), as_of=reading.as_of)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from api.cached import reading_of
+from api.cached import from_view
 from api.filters import Axes, BankAccountKey, axes, days, found
 from api.queries import Paging, Reading, paging, reads
 from api.representation import page_of, shape_of, shown, shown_page
@@ -35,15 +35,14 @@ def _key(row: BankAccountRow) -> tuple[Any, ...]:
 @router.get("/bank-accounts", response_model=page_of(BankAccountRow))
 async def list_bank_accounts(reading: Accounts, paging: Pages, request: Request, response: Response) -> Any:
     """The accounts by name with what is in them."""
-    built = None
-    if reading.cache is not None:
-        built = await bank_accounts_cached(
-            reading.cache, reading.partition, reading.company_id, at_least=reading.as_of.position
-        )
-    if built is None:
+    where, position = (reading.partition, reading.company_id), reading.as_of.position
+    seen = await from_view(
+        lambda views: bank_accounts_cached(views, *where, at_least=position), reading, request, response
+    )
+    if seen is None:
         rows = await bank_accounts(reading.connection, reading.company_id)
     else:
-        rows, reading = built.answer, reading_of(built, reading, request, response)
+        rows, reading = seen
     return shown_page(paging.page(reading, paging.cut(rows, _key), key=_key))
 
 

@@ -32,6 +32,7 @@ from projections.projector import AnyProjection
 from projections.redis_lane import RedisLane
 from projections.side_by_side import side_by_side
 from projections.sql_lane import SqlLane
+from read_model.cache import Keys
 
 OpenLog = Callable[[], AbstractAsyncContextManager[EventLog]]
 """Opens a log for the caller alone. A crew pickles it: a function of a module, or a partial of one."""
@@ -174,7 +175,10 @@ async def _fold(crew: Crew, share: Share, pipe: Pipe) -> None:
             crew.open_log() as log,
             open_pool(crew.database_url, size=_SIDE_BY_SIDE, name="rebuild-helper", patient=True) as pool,
         ):
-            lanes: dict[str, Any] = {"sql": SqlLane(pool), "redis": RedisLane(client, pool, log.epoch)}
+            lanes: dict[str, Any] = {
+                "sql": SqlLane(pool),
+                "redis": RedisLane(client, pool, Keys(log.installation, log.epoch)),
+            }
             lane: Lane = lanes[share.projection.lane]
             # Each holds itself back: it feels what commits cost as well as its caller does.
             async with Pressure(

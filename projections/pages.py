@@ -19,6 +19,11 @@ class EventLog(Protocol):
         """Which store this is: another one after a restore."""
         ...
 
+    @property
+    def installation(self) -> str:
+        """Which database this is, as keys in Redis say it."""
+        ...
+
     async def page(
         self, partition: int, after: int, limit: int, kinds: Collection[type[Event]] | None = None
     ) -> list[Recorded]:

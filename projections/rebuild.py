@@ -55,6 +55,7 @@ from projections.redis_lane import RedisLane
 from projections.roster import REBUILD_LOCK, Catalogue, read_skips, record_generation
 from projections.sql_lane import SqlLane, apply_through
 from projections.trouble import trouble
+from read_model.cache import Keys
 
 T = TypeVar("T")
 
@@ -156,7 +157,7 @@ class Workshop:
         self._log = log
         self.catalogue = catalogue
         self._sql_lane = SqlLane(pool)
-        self._redis_lane = RedisLane(redis, pool, log.epoch)
+        self._redis_lane = RedisLane(redis, pool, Keys(log.installation, log.epoch))
 
     async def rebuild(
         self,

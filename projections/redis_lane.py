@@ -18,7 +18,7 @@ from projections.batch import RedisBatch
 from projections.connections import Connection
 from projections.fold import HandlerFailed
 from projections.lane import CheckpointMoved, Follower
-from read_model.cache import CHANGED_AT, generation_key, partition_key, position_of, root_key, text_of
+from read_model.cache import CHANGED_AT, CHECK, CHECK_OF, Keys, position_of, text_of
 from write_model.message import Recorded
 
 # A page that damages the key set again and again is no damage: its fields do not take these operations.
@@ -41,7 +41,7 @@ for _, role in ipairs({'live', 'building'}) do
     end
 end
 redis.call('DEL', meta)
-redis.call('HSET', meta, 'building', ARGV[1], 'at:' .. ARGV[1], '0')
+redis.call('HSET', meta, 'building', ARGV[1], 'at:' .. ARGV[1], '0', 'views:' .. ARGV[1], '0')
 return {ARGV[1], '0', 0}
 """
 
@@ -49,37 +49,56 @@ return {ARGV[1], '0', 0}
 # then for each view: its name, how many
 # operations, and the operations as sign, field, value. A script is not undone when it fails half way, so on
 # any surprise it gives up the whole key set: a reader then finds nothing, and the projection starts over.
-_APPLY = """
+_APPLY = f"""{CHECK}
 local meta, prefix, keys = KEYS[1], ARGV[1], ARGV[2]
 local function failed(answer) return type(answer) == 'table' and answer.err end
 local stored = redis.pcall('HGET', meta, 'at:' .. keys)
 if failed(stored) then
     redis.call('DEL', meta)
-    return {'lost', stored.err}
+    return {{'lost', stored.err}}
 end
-if not stored then return {'lost', 'no checkpoint'} end
-if stored ~= ARGV[3] then return {'moved', stored} end
+if not stored then return {{'lost', 'no checkpoint'}} end
+if stored ~= ARGV[3] then return {{'moved', stored}} end
 local function damaged(why)
     redis.call('DEL', meta)
-    return {'damaged', why}
+    return {{'damaged', why}}
 end
 -- Full, read-only, not saving: Redis says so before the first write of a script, so nothing is half done.
 local function refused(why)
     local code = string.match(why, '^%-?(%u+)')
     return code ~= 'WRONGTYPE' and code ~= 'ERR'
 end
+local function operate(key, sign, field, value)
+    local mark = '~' .. field
+    if sign == '-' then return redis.pcall('HDEL', key, field, mark) end
+    if sign == '+' then
+        -- Nothing is added to a figure that somebody else has written.
+        local before = redis.call('HMGET', key, field, mark)
+        local wanted = before[1] and check(key, field, before[1])
+        if before[2] ~= wanted then return {{err = 'ERR ' .. field .. ' is not what was written'}} end
+    end
+    local answer = redis.pcall(sign == '+' and 'HINCRBY' or 'HSET', key, field, value)
+    if failed(answer) then return answer end
+    -- As text: the number that HINCRBY answers loses its last digits here.
+    if sign == '+' then value = redis.call('HGET', key, field) end
+    return redis.pcall('HSET', key, mark, check(key, field, value))
+end
 local registry, i = prefix .. keys .. ':views', 7
+local count = tonumber(redis.call('HGET', meta, 'views:' .. keys) or '0')
+if i <= #ARGV and redis.pcall('HLEN', registry) ~= count then return damaged('the list of views') end
 while i <= #ARGV do
-    local view, count = ARGV[i], tonumber(ARGV[i + 1])
+    local view, operations = ARGV[i], tonumber(ARGV[i + 1])
     local key = prefix .. keys .. ':v:' .. view
     i = i + 2
     local known, seen = redis.pcall('HGET', registry, view), redis.pcall('HGET', key, '@')
     if failed(known) or failed(seen) or known ~= seen then return damaged('view ' .. view) end
-    for _ = 1, count do
-        local sign, answer = ARGV[i], nil
-        if sign == '+' then answer = redis.pcall('HINCRBY', key, ARGV[i + 1], ARGV[i + 2])
-        elseif sign == '=' then answer = redis.pcall('HSET', key, ARGV[i + 1], ARGV[i + 2])
-        else answer = redis.pcall('HDEL', key, ARGV[i + 1]) end
+    if known and (tonumber(known) or math.huge) > tonumber(stored) then return damaged('view ' .. view) end
+    if not known then
+        if redis.call('EXISTS', key) == 1 then return damaged('view ' .. view) end
+        count = count + 1
+    end
+    for _ = 1, operations do
+        local answer = operate(key, ARGV[i], ARGV[i + 1], ARGV[i + 2])
         if failed(answer) and refused(answer.err) then return redis.error_reply(answer.err) end
         if failed(answer) then return damaged(answer.err) end
         i = i + 3
@@ -87,14 +106,14 @@ while i <= #ARGV do
     redis.call('HSET', key, '@', ARGV[4])
     redis.call('HSET', registry, view, ARGV[4])
 end
-redis.call('HSET', meta, 'at:' .. keys, ARGV[4])
+redis.call('HSET', meta, 'at:' .. keys, ARGV[4], 'views:' .. keys, count)
 if ARGV[6] ~= '' then redis.call('HSET', meta, 'when:' .. keys, ARGV[6]) end
 if ARGV[5] == '1' and redis.call('HGET', meta, 'building') == keys then
     redis.call('HSET', meta, 'live', keys)
     redis.call('HDEL', meta, 'building')
-    return {'complete', ''}
+    return {{'complete', ''}}
 end
-return {'done', ''}
+return {{'done', ''}}
 """
 
 _MIRROR = """
@@ -122,10 +141,10 @@ class RedisLane:
     # Nobody waits for a view: a reader with a token that is newer is answered by the SQL twin.
     gather_seconds = 0.02
 
-    def __init__(self, client: "Redis", pool: AsyncConnectionPool[Connection], epoch: int) -> None:
+    def __init__(self, client: "Redis", pool: AsyncConnectionPool[Connection], keys: Keys) -> None:
         self._client = client
         self._pool = pool
-        self._epoch = epoch
+        self._keys = keys
         self._open: Any = client.register_script(_OPEN)
         self._apply: Any = client.register_script(_APPLY)
         self._damages: Counter[tuple[str, int, int, int]] = Counter()
@@ -137,7 +156,7 @@ class RedisLane:
         for follower in followers:
             served = str(follower.generation) if follower.fence is not None else ""
             keys, position, live = await self._open(
-                keys=[self._prefix(follower) + "meta", generation_key(self._epoch, follower.name)],
+                keys=[self._prefix(follower) + "meta", self._keys.generation(follower.name)],
                 args=[secrets.token_hex(4), head, served],
             )
             follower.keys = text_of(keys)
@@ -173,7 +192,7 @@ class RedisLane:
         async with self._client.pipeline(transaction=False) as questions:
             for follower in followers:
                 questions.hmget(self._prefix(follower) + "meta", "live", f"at:{follower.keys}")
-                questions.get(generation_key(self._epoch, follower.name))
+                questions.get(self._keys.generation(follower.name))
             answers: list[Any] = await questions.execute(raise_on_error=False)
         for follower, found, generation in zip(followers, answers[::2], answers[1::2], strict=True):
             wanted = [follower.keys, str(follower.position), str(follower.generation)]
@@ -191,7 +210,7 @@ class RedisLane:
     async def remove(self, projection: str, generations: Iterable[int]) -> None:
         """Delete the keys of generations nobody is served from."""
         for generation in generations:
-            await self._unlink(f"{root_key(self._epoch, projection)}:g{generation}:*")
+            await self._unlink(f"{self._keys.root(projection)}:g{generation}:*")
 
     async def generations(self) -> dict[str, set[int]]:
         """Of which generations of which projections there are keys."""
@@ -205,20 +224,21 @@ class RedisLane:
     async def forget_former_epochs(self) -> None:
         """Delete what was folded of histories that are no more."""
         doomed: list[str] = []
-        async for key in self._client.scan_iter(match="cc:*", count=1000):
-            epoch = text_of(key).split(":", 2)[1]
-            if epoch.isdecimal() and int(epoch) < self._epoch:
+        family = self._keys.family
+        async for key in self._client.scan_iter(match=f"{family}*", count=1000):
+            epoch = text_of(key).removeprefix(family).partition(":")[0]
+            if epoch.isdecimal() and int(epoch) < self._keys.epoch:
                 doomed.append(key)
         for start in range(0, len(doomed), 1000):
             await self._client.unlink(*doomed[start : start + 1000])
 
     async def serve(self, projection: str, generation: int) -> None:
         """Let readers see this generation from now on."""
-        await self._client.set(generation_key(self._epoch, projection), generation)
+        await self._client.set(self._keys.generation(projection), generation)
 
     async def peek(self, projection: str, generation: int, partition: int) -> KeySet | None:
         """The complete key set of a partition, or None; looks without touching."""
-        prefix = partition_key(self._epoch, projection, generation, partition)
+        prefix = self._keys.partition(projection, generation, partition)
         keys = await self._client.hget(prefix + "meta", "live")
         found = await self._client.hget(prefix + "meta", f"at:{text_of(keys)}") if keys else None
         position = position_of(found)
@@ -233,6 +253,7 @@ class RedisLane:
         """The fields of a view, and the position at which it last changed."""
         found: Any = await self._client.hgetall(f"{key_set.prefix}:v:{name}")
         fields = {text_of(key): text_of(value) for key, value in found.items()}
+        fields = {key: value for key, value in fields.items() if not key.startswith(CHECK_OF)}
         return fields, position_of(fields.pop(CHANGED_AT, "")) or 0
 
     async def _run(
@@ -313,7 +334,7 @@ class RedisLane:
             await self._client.unlink(*doomed)
 
     def _prefix(self, follower: Follower) -> str:
-        return partition_key(self._epoch, follower.name, follower.generation, follower.partition)
+        return self._keys.partition(follower.name, follower.generation, follower.partition)
 
 
 def _operations(batch: RedisBatch) -> list[Any]:

@@ -30,6 +30,7 @@ from projections.redis_lane import RedisLane
 from projections.roster import Catalogue, Roster
 from projections.sql_lane import SqlLane
 from projections.status import observe, status
+from read_model.cache import Keys
 from read_model.database import open_engine
 
 OpenLog = Callable[[], AbstractAsyncContextManager[EventLog]]
@@ -121,7 +122,7 @@ class Worker:
         self._catalogue = catalogue
         self._owner = owner
         self._lease_seconds = lease_seconds
-        self._redis_lane = RedisLane(client, pool, log.epoch)
+        self._redis_lane = RedisLane(client, pool, Keys(log.installation, log.epoch))
         self._lanes: dict[str, Lane] = {"sql": SqlLane(pool), "redis": self._redis_lane}
         self._failures = Failures(pool)
         self._announcer = Announcer(database_url)

@@ -24,7 +24,7 @@ from api.app import create_app
 from api.services import Services
 from projections.catalogue import PROJECTIONS
 from projections.long_lived import collect_seldom
-from read_model.cache import Views
+from read_model.cache import Keys, Views
 from read_model.database import open_engine
 from read_model.freshness import Freshnesses
 from runtime.epochs import following_epoch
@@ -68,7 +68,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             open_operations(settings.database_url, engine, log) as operations,
             closing_changes(settings.database_url) as changes,
         ):
-            views = Views(redis, store.epoch)
+            views = Views(redis, Keys(store.installation, store.epoch))
             services = Services(
                 store=store,
                 dispatcher=dispatcher,

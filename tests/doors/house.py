@@ -23,7 +23,7 @@ from api.services import Services
 from integration.bookkeeping import ensure
 from projections.catalogue import PROJECTIONS
 from projections.worker import run
-from read_model.cache import Views
+from read_model.cache import Keys, Views
 from read_model.database import open_engine
 from read_model.freshness import Freshnesses
 from runtime.api_process import concerns
@@ -162,7 +162,7 @@ async def open_house(database_url: str, redis_url: str, *, pace: Pace = _PACE) -
     engine = open_engine(database_url)
     freshness = Freshnesses(engine)
     redis: Redis = Redis.from_url(redis_url)
-    views = Views(redis, store.epoch)
+    views = Views(redis, Keys(store.installation, store.epoch))
     services = Services(
         store=store,
         dispatcher=Dispatcher(store, ids),

@@ -142,7 +142,7 @@ async def test_nothing_of_the_lost_history_is_believed(tmp_path: Path) -> None:
         async with Redis.from_url(house.valkey.url) as redis:
 
             async def only_new_keys() -> bool:
-                epochs = {key.split(b":")[1] async for key in redis.scan_iter("cc:*")}
+                epochs = {key.split(b":")[2] async for key in redis.scan_iter("cc:*:generation")}
                 return epochs == {str(epoch).encode()}
 
             await until(only_new_keys)

@@ -66,6 +66,7 @@ class FakeLog:
     """A log in memory. `trouble`, when set, runs before each page is read, and may raise."""
 
     epoch = 1
+    installation = "sample"
 
     def __init__(self, partitions: int = PARTITIONS) -> None:
         self._events: dict[int, list[Recorded]] = {partition: [] for partition in range(partitions)}

@@ -20,7 +20,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from projections.rebuild import open_workshop
-from read_model.cache import Views
+from read_model.cache import Keys, Views
 from tests.projections.bench import Bench
 from tests.projections.prices import Prices, Shop, open_log
 from write_model.store.personal_data import KeyRing
@@ -84,11 +84,11 @@ async def counted(bench: Bench, query: str) -> Counted:
     return {str(stream): (int(times), int(at)) for stream, times, at in await bench.rows(query)}
 
 
-async def in_redis(bench: Bench, epoch: int, companies: Collection[UUID]) -> Counted:
+async def in_redis(bench: Bench, keys: Keys, companies: Collection[UUID]) -> Counted:
     found: Counted = {}
     homes = await bench.rows("SELECT DISTINCT company_id, partition FROM ccontrol.events")
     async with Redis.from_url(bench.redis_url) as client:
-        views = Views(client, epoch, patience_seconds=5)
+        views = Views(client, keys, patience_seconds=5)
         for company_id, partition in homes:
             view = await views.read("test_price_views", partition, str(company_id))
             assert view is not None, "a view is missing, or not whole"
@@ -143,7 +143,7 @@ async def test_killed_workers_count_every_event_once(bench: Bench, store: Store,
     async with open_log(bench.database_url, tmp_path / "root.key") as log:
         await bench.caught_up(log, "test_prices", "test_price_views", seconds=60)
         truth, sql = await in_truth(bench), await in_sql(bench)
-        redis = await in_redis(bench, log.epoch, companies)
+        redis = await in_redis(bench, Keys(log.installation, log.epoch), companies)
     last.kill()
     await last.wait()
     events = sum(times for times, _ in truth.values())

@@ -7,7 +7,7 @@ from read_model.cache import Views
 from runtime.servers import ValkeyServer
 from tests.projections.bench import Bench
 from tests.projections.sample import Balances, BalanceViews, Deposited, FakeLog, account, fill
-from tests.projections.test_redis_lane import NAMES, agree, live_keys, view
+from tests.projections.test_redis_lane import KEYS, NAMES, agree, live_keys, view
 
 _REFUSALS = {
     "errorstat_OOM": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
@@ -22,7 +22,7 @@ async def test_a_redis_that_takes_no_writes_is_waited_for(
     bench.redis_url = private_redis.url
     await fill(log, 300)
     async with Redis.from_url(bench.redis_url) as client:
-        views = Views(client, 1)
+        views = Views(client, KEYS)
 
         async def refused(kind: str) -> int:
             counted = (await client.info("errorstats")).get(kind)

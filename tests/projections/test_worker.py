@@ -440,7 +440,7 @@ async def test_in_another_epoch_a_worker_begins_again(bench: Bench, log: FakeLog
         await bench.caught_up(log, "sample_balances")
 
         async def epochs() -> set[bytes]:
-            return {key.split(b":")[1] async for key in client.scan_iter("cc:*")}
+            return {key.split(b":")[2] async for key in client.scan_iter("cc:sample:*")}
 
         async def only(epoch: bytes) -> bool:
             return await epochs() == {epoch}

@@ -21,7 +21,7 @@ from projections.lane import Fence, Follower, Lane
 from projections.redis_lane import RedisLane
 from projections.roster import Catalogue
 from projections.sql_lane import SqlLane
-from read_model.cache import Views
+from read_model.cache import Keys, Views
 from read_model.database import open_engine, reading
 from tests.scenario import Company
 from write_model.message import Recorded
@@ -45,7 +45,7 @@ class Books:
     def __init__(
         self, database_url: str, redis_url: str, *, epoch: int = EPOCH, partition: int = PARTITION
     ) -> None:
-        self._epoch = epoch
+        self._keys = Keys("books", epoch)
         self._partition = partition
         self._database_url = database_url
         self.redis_url = redis_url
@@ -124,7 +124,7 @@ class Books:
 
     def views(self) -> Views:
         """The Redis views of what was folded; patient, because the machine may be busy."""
-        return Views(self._client, self._epoch, patience_seconds=5)
+        return Views(self._client, self._keys, patience_seconds=5)
 
     def rows(self) -> dict[str, list[str]]:
         """Every row of every table, as text and in the order of their keys, of the company folded last."""
@@ -157,7 +157,7 @@ class Books:
         self.engine = open_engine(self._database_url, pool_size=1)
         self._lanes: dict[str, Lane] = {
             "sql": SqlLane(self._pool),
-            "redis": RedisLane(self._client, self._pool, self._epoch),
+            "redis": RedisLane(self._client, self._pool, self._keys),
         }
         for name, folder in catalogue.folders.items():
             lane = catalogue.kinds[name].lane

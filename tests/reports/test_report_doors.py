@@ -213,6 +213,25 @@ def test_an_answer_from_redis_names_the_position_its_figures_are_at(books: Books
         assert answer.headers["consistency-token"] == truth[place].headers["consistency-token"]
 
 
+def test_a_view_that_knows_of_what_was_never_recorded_is_not_asked(books: Books) -> None:
+    """A token of it would be refused everywhere from then on."""
+    company = busy_shop()
+    log = books.new(company)
+    from_redis = Doors(books, company.id, views=books.views())
+    books.run(books.apply_in("sql", log[:-1]))
+    books.run(books.apply_in("redis", log))
+    before, last = log[-2].position, log[-1].position
+    for path in ("/v1/dashboard", "/v1/bank-accounts"):
+        for end, shown in ((last, last), (before, before)):
+            from_redis.store.end = end
+            answer = from_redis.get(path)
+            assert answer.status_code == 200
+            assert answer.json()["as_of"]["position"] == shown
+            assert answer.headers["projection-position"].endswith(f"={shown}")
+    books.run(books.apply_in("sql", log[-1:]))
+    books.head += len(log)
+
+
 def test_a_cursor_belongs_to_its_filters(doors: Doors) -> None:
     cursor = doors.json("/v1/sales?limit=1")["page"]["next_cursor"]
     assert doors.get(f"/v1/sales?limit=1&cursor={cursor}").status_code == 200

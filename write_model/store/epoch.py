@@ -18,6 +18,12 @@ from write_model.store import connections
 
 CHANNEL = "ccontrol_epoch"
 LATEST = "SELECT max(epoch) FROM ccontrol.store_epoch"
+# Nothing that is stored: a copy of the database would have the same.
+INSTALLATION = (
+    "SELECT 'i' || left(md5(concat_ws(':', c.system_identifier, d.oid)), 8)"
+    " FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()"
+)
+"""Tells databases apart, for those who keep something of this one in a place that others may use as well."""
 POLL_SECONDS = 1.0
 
 _RECONNECT_SECONDS = 0.5

@@ -29,6 +29,7 @@ POLL_SECONDS = 0.25
 _RECONNECT_SECONDS = 0.5
 _READERS_MAX = 4
 _HEADS = "SELECT partition, position FROM ccontrol.partition_heads"
+_WHICH = f"SELECT ({epoch.LATEST}), ({epoch.INSTALLATION})"
 _NEWS = f"SELECT partition, position, ({epoch.LATEST}) FROM ccontrol.partition_heads"  # noqa: S608 - ours
 _KEYS = (
     f"SELECT {KEY_COLUMNS} FROM ccontrol.subject_keys "  # noqa: S608 - our own column names
@@ -46,6 +47,8 @@ class Log:
     partitions: int
     epoch: int
     """As the listener heard of it last; whoever keeps something of an epoch compares."""
+    installation: str
+    """Which database this is, see `epoch.INSTALLATION`."""
 
     def __init__(self, url: str, keyring: KeyRing | None, *, readers_max: int, gather_seconds: float) -> None:
         self._url = url
@@ -74,7 +77,7 @@ class Log:
         log = cls(url, keyring, readers_max=readers_max, gather_seconds=gather_seconds)
         try:
             log.partitions = len(await log.heads())
-            ((log.epoch,),) = await log._reader.rows(epoch.LATEST)
+            ((log.epoch, log.installation),) = await log._reader.rows(_WHICH)
         except BaseException:
             await log._reader.close()
             raise

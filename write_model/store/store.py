@@ -49,7 +49,10 @@ _KEEP_KEYS = f"SELECT {KEY_COLUMNS} FROM ccontrol.keep_subject_keys(%b, %b, %b, 
 _DESTROY_KEY = "SELECT ccontrol.destroy_subject_key(%b, %b, %b)"
 _REFUSAL = f"SELECT 1 FROM ccontrol.record_refusal({', '.join(['%b'] * 13)})"  # noqa: S608
 _HEAD = "SELECT position FROM ccontrol.partition_heads WHERE partition = %b"
-_FORM = f"SELECT (SELECT count(*) FROM ccontrol.partition_heads), ({epoch.LATEST})"  # noqa: S608 - ours
+_FORM = (
+    "SELECT (SELECT count(*) FROM ccontrol.partition_heads), "  # noqa: S608 - ours
+    f"({epoch.LATEST}), ({epoch.INSTALLATION})"
+)
 
 _READERS_MAX = 6
 
@@ -60,6 +63,8 @@ class Store:
     partitions: int
     epoch: int
     """Set anew by whoever watches it, see `epoch.watch`."""
+    installation: str
+    """Which database this is, see `epoch.INSTALLATION`."""
 
     def __init__(self, url: str, keyring: KeyRing, ids: Callable[[], UUID], *, readers_max: int) -> None:
         self.history_lost: Callable[[], None] = lambda: None
@@ -81,7 +86,7 @@ class Store:
         topics.load()
         store = cls(url, keyring, ids, readers_max=readers_max)
         try:
-            ((store.partitions, store.epoch),) = await store._reader.rows(_FORM)
+            ((store.partitions, store.epoch, store.installation),) = await store._reader.rows(_FORM)
         except BaseException:
             await store._reader.close()
             raise
