@@ -28,7 +28,13 @@ _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 _TO_INT = str.maketrans(_ALPHABET, "0123456789ABCDEFGHIJKLMNOPQRSTUV")
 _TOKEN = re.compile(r"ct1-([0-9A-HJKMNP-TV-Z]{7})-([0-9A-HJKMNP-TV-Z]{13})-([0-9a-f]{16})", re.ASCII)
 _POSITION = re.compile(r"[0-9]{1,18}", re.ASCII)
-_WAIT = re.compile(r"wait=([0-9]{1,18})", re.ASCII)
+# A name in any case, a value that may be quoted, and parameters behind it, none of which we know (RFC 7240).
+_PREFERENCE = re.compile(
+    r"""\s*(?P<name>[!#$%&'*+.^_`|~0-9a-z-]+)"""
+    r"""(?:\s*=\s*(?:"(?P<quoted>[^"\\]*)"|(?P<plain>[^\s";=]*)))?\s*(?:;.*)?""",
+    re.ASCII | re.IGNORECASE,
+)
+_DIGITS_MAX = 6
 
 
 def token(epoch: int, position: int, company_id: UUID, secret: bytes) -> str:
@@ -94,10 +100,23 @@ def preferences_of(request: Request) -> Preferences:
     """Read `Prefer`."""
     if "prefer" not in request.headers:
         return _NO_PREFERENCES
-    asked = [part.strip() for line in request.headers.getlist("prefer") for part in line.split(",")]
-    waits = [float(found[1]) for part in asked if (found := _WAIT.fullmatch(part))]
-    wait = min(waits[0], _WAIT_MAX_SECONDS) if waits else None
-    return Preferences(wait, lenient="handling=lenient" in asked, minimal="return=minimal" in asked)
+    asked: dict[str, str] = {}
+    for part in ",".join(request.headers.getlist("prefer")).split(","):
+        found = _PREFERENCE.fullmatch(part)
+        if found is not None:
+            # Of one that is said twice, the first counts.
+            asked.setdefault(found["name"].lower(), (found["quoted"] or found["plain"] or "").lower())
+    return Preferences(
+        _seconds(asked.get("wait", "")),
+        lenient=asked.get("handling") == "lenient",
+        minimal=asked.get("return") == "minimal",
+    )
+
+
+def _seconds(text: str) -> float | None:
+    if not (text.isascii() and text.isdecimal()):
+        return None
+    return _WAIT_MAX_SECONDS if len(text) > _DIGITS_MAX else min(float(text), _WAIT_MAX_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +163,11 @@ async def bring_up_to_date(
     preferences = asked.preferences
     if preferences.applied:
         headers["Preference-Applied"] = preferences.applied
-    if not asked.position or not projections:
+    if not asked.position:
+        return headers
+    if not projections:
+        # Nothing is waited for; but what has never been cannot have been shown.
+        await _refuse_beyond_head(asked, partition, services)
         return headers
     seconds = preferences.wait_seconds
     found = await services.freshness.wait(
@@ -155,14 +178,13 @@ async def bring_up_to_date(
     )
     if found.fresh:
         return headers
-    if asked.position > await services.store.head(partition):
-        # Newer than anything recorded: it speaks of a history that is no more.
-        raise Problem("store-epoch-changed")
+    await _refuse_beyond_head(asked, partition, services)
     if not preferences.lenient:
         late = found.behind[0]
+        applied = {name: text for name, text in headers.items() if name == "Preference-Applied"}
         raise Problem(
             "projection-behind",
-            headers={"Retry-After": "1"},
+            headers={"Retry-After": "1", **applied},
             projection=late,
             wanted=asked.position,
             have=found.positions[late],
@@ -170,3 +192,9 @@ async def bring_up_to_date(
         )
     headers["Consistency"] = "stale"
     return headers
+
+
+async def _refuse_beyond_head(asked: Asked, partition: int, services: Services) -> None:
+    """What is newer than anything recorded speaks of a history that is no more."""
+    if asked.position > await services.store.head(partition):
+        raise Problem("store-epoch-changed")

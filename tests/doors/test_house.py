@@ -98,6 +98,7 @@ async def test_a_stopped_projector_makes_a_reader_wait_then_say_so(house: House)
     behind = await house.get("/v1/products", **asked)
     body = assert_problem(behind, 503, "projection-behind")
     assert behind.headers["retry-after"] == "1"
+    assert behind.headers["preference-applied"] == "wait=0"
     assert body["wanted"] == done.json()["events"][-1]["position"] > body["have"]
     assert body["projection"] == "catalog_products"
 
@@ -140,6 +141,10 @@ async def test_tokens_are_read_strictly(house: House) -> None:
         beyond = token(epoch, position, company_id, services.door_secret)
         answer = await house.get("/v1/products", Consistency_Token=beyond)
         assert_problem(answer, *problem)
+    # Also where nothing has to be waited for: the token of that answer would be refused everywhere.
+    for path in ("/v1/products", "/v1/ops/dead-letters", "/v1/webhook-deliveries"):
+        answer = await house.get(f"{path}?min_position={10**9}")
+        assert_problem(answer, 409, "store-epoch-changed")
     for bad in ("-1", "x", "", "9" * 30, "1.5", "٣"):
         assert_problem(await house.get(f"/v1/products?min_position={bad}"), 400, "filter-invalid")
 
