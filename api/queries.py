@@ -32,7 +32,7 @@ from api.problems import Problem
 from api.services import Services, services_of
 from api.shapes import AsOf, Page, PageMark
 from read_model.cache import Views
-from read_model.freshness import reading_at
+from read_model.freshness import Standing, reading_at
 from write_model.values.dates import parse_date
 from write_model.values.invalid import Invalid
 
@@ -81,33 +81,57 @@ class Reads:
         refuse_unknown_parameters(request)
         partition = services.store.partition_of(caller.company_id)
         asked: Asked = asked_of(request, caller.company_id, services)
-        response.headers.update(await bring_up_to_date(asked, self.projections, partition, services))
-        now = services.clock()
-        async with reading_at(services.engine, caller.company_id, self.projections, partition) as (
-            connection,
-            standings,
-        ):
-            positions = {name: standing.position for name, standing in standings.items()}
-            position = min(positions.values(), default=0)
-            # When the answer's last event was recorded, not when it was asked: the same question about the
-            # same history has the same bytes for an answer.
-            at = min((s.recorded_at for s in standings.values() if s.recorded_at), default=None)
-            if any(standing.stopped for standing in standings.values()):
-                response.headers["Consistency"] = "stale"
-            response.headers["Projection-Position"] = ", ".join(f"{n}={p}" for n, p in positions.items())
-            response.headers["Consistency-Token"] = asked.token_after(position, services)
-            yield Reading(
-                company_id=caller.company_id,
-                partition=partition,
-                connection=connection,
-                cache=services.views,
-                language=caller.language,
-                user=caller,
-                as_of=AsOf(position=position, at=at),
-                positions=positions,
-                today=caller.today(now),
-                services=services,
-            )
+        while True:
+            headers = await bring_up_to_date(asked, self.projections, partition, services)
+            async with reading_at(services.engine, caller.company_id, self.projections, partition) as (
+                connection,
+                standings,
+            ):
+                if _falls_short(standings, asked, headers):
+                    # What was remembered was not so any more, and nobody had said so: another look decides.
+                    services.freshness.forget()
+                    continue
+                response.headers.update(headers)
+                yield self._reading(response, caller, services, asked, (connection, standings))
+                return
+
+    def _reading(
+        self,
+        response: Response,
+        caller: Caller,
+        services: Services,
+        asked: Asked,
+        opened: tuple[AsyncConnection, Mapping[str, Standing]],
+    ) -> Reading:
+        """What the endpoint gets; the headers say how far it is."""
+        connection, standings = opened
+        positions = {name: standing.position for name, standing in standings.items()}
+        position = min(positions.values(), default=0)
+        # When the answer's last event was recorded, not when it was asked: the same question about the
+        # same history has the same bytes for an answer.
+        at = min((s.recorded_at for s in standings.values() if s.recorded_at), default=None)
+        if any(standing.stopped for standing in standings.values()):
+            response.headers["Consistency"] = "stale"
+        response.headers["Projection-Position"] = ", ".join(f"{n}={p}" for n, p in positions.items())
+        response.headers["Consistency-Token"] = asked.token_after(position, services)
+        return Reading(
+            company_id=caller.company_id,
+            partition=services.store.partition_of(caller.company_id),
+            connection=connection,
+            cache=services.views,
+            language=caller.language,
+            user=caller,
+            as_of=AsOf(position=position, at=at),
+            positions=positions,
+            today=caller.today(services.clock()),
+            services=services,
+        )
+
+
+def _falls_short(standings: Mapping[str, Standing], asked: Asked, headers: Mapping[str, str]) -> bool:
+    """Whether an answer that is said to be fresh would not be."""
+    behind = any(standing.position < asked.position for standing in standings.values())
+    return behind and headers["Consistency"] == "fresh"
 
 
 def reads(*projections: str, permission: str, formats: tuple[str, ...] = (JSON,)) -> Any:

@@ -47,7 +47,7 @@ class Books:
     ) -> None:
         self._keys = Keys("books", epoch)
         self._partition = partition
-        self._database_url = database_url
+        self.database_url = database_url
         self.redis_url = redis_url
         self._followers: dict[str, list[Follower]] = {}
         self._runner = asyncio.Runner()
@@ -141,9 +141,9 @@ class Books:
         return found
 
     async def _open(self) -> None:
-        await ensure(self._database_url)
+        await ensure(self.database_url)
         catalogue = Catalogue(PROJECTIONS)
-        connection = await connect(self._database_url)
+        connection = await connect(self.database_url)
         async with connection:
             await catalogue.register(connection, [self._partition])
             for lane in ("sql", "redis"):
@@ -151,10 +151,10 @@ class Books:
                     "INSERT INTO read.leases (partition, lane, owner, epoch) VALUES (%s, %s, %s, 1)",
                     (self._partition, lane, _OWNER),
                 )
-        self._pool = open_pool(self._database_url, size=2)
+        self._pool = open_pool(self.database_url, size=2)
         await self._pool.open()
         self._client: Redis = Redis.from_url(self.redis_url)
-        self.engine = open_engine(self._database_url, pool_size=1)
+        self.engine = open_engine(self.database_url, pool_size=1)
         self._lanes: dict[str, Lane] = {
             "sql": SqlLane(self._pool),
             "redis": RedisLane(self._client, self._pool, self._keys),

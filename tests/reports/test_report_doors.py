@@ -6,7 +6,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from projections.connections import connect
 from tests.decisions.sales_setting import BANK, CUSTOMER, GOODS
+from tests.doors.world import assert_problem
 from tests.reports.books import Books
 from tests.reports.doors import Doors
 from tests.reports.shop import (
@@ -230,6 +232,34 @@ def test_a_view_that_knows_of_what_was_never_recorded_is_not_asked(books: Books)
             assert answer.headers["projection-position"].endswith(f"={shown}")
     books.run(books.apply_in("sql", log[-1:]))
     books.head += len(log)
+
+
+def test_what_was_remembered_and_is_not_so_any_more_is_not_believed(books: Books) -> None:
+    """As after a rollback of which the notification was lost."""
+    company = busy_shop()
+    books.fold(company)
+    doors = Doors(books, company.id)
+    wanted = f"/v1/products?min_position={books.head}"
+    assert doors.get(wanted).headers["consistency"] == "fresh"
+
+    def move(by: int) -> None:
+        async def moved() -> None:
+            async with await connect(books.database_url) as connection:
+                await connection.execute(
+                    "UPDATE read.checkpoints SET position = position + %s WHERE position > 0 "
+                    "AND projection = 'catalog_products'",
+                    (by,),
+                )
+
+        books.run(moved())
+
+    move(-1)
+    try:
+        body = assert_problem(doors.get(wanted, Prefer="wait=0"), 503, "projection-behind")
+        assert (body["wanted"], body["have"]) == (books.head, books.head - 1)
+    finally:
+        move(1)
+    assert doors.get(wanted).headers["consistency"] == "fresh"
 
 
 def test_a_cursor_belongs_to_its_filters(doors: Doors) -> None:
