@@ -1,4 +1,7 @@
-"""What an operator does to a projection: pause, resume, skip. Each takes effect within a second."""
+"""What an operator does to a projection: pause, resume, skip.
+
+Nothing that is recorded after a pause is folded into tables; the rest takes effect within a second.
+"""
 
 from projections.announcer import announce_everything
 from projections.connections import Connection, connect

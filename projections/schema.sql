@@ -107,6 +107,7 @@ CREATE INDEX IF NOT EXISTS jobs_requested ON read.jobs (requested_at);
 --     finds our checkpoint. Who has lost the lease meanwhile fails here.
 --   A generation being built has no lease (the owner is null): its builder holds an advisory lock, and the
 --     expected position fences off any other.
+--   A worker that has not heard of a pause yet fails as well: nothing recorded after a pause is folded.
 CREATE OR REPLACE FUNCTION read.advance(
     lane_ text, partition_ smallint, owner_ text, epoch_ bigint,
     names_ text[], generations_ integer[], expected_ bigint[], position_ bigint, recorded_at_ timestamptz)
@@ -127,7 +128,8 @@ BEGIN
         FROM unnest(names_, generations_, expected_) AS u (name, generation, expected)
         JOIN read.projections p ON p.name = u.name
         WHERE c.projection = u.name AND c.generation = u.generation AND c.partition = partition_
-            AND c.position = u.expected AND (p.generation = u.generation) = (owner_ IS NOT NULL);
+            AND c.position = u.expected AND (p.generation = u.generation) = (owner_ IS NOT NULL)
+            AND NOT (p.paused AND owner_ IS NOT NULL);
     GET DIAGNOSTICS moved = ROW_COUNT;
     IF moved <> cardinality(names_) THEN
         RAISE 'a checkpoint of % on partition % is not where it was', names_, partition_
