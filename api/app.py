@@ -64,6 +64,7 @@ def create_app(services: Services, *, pace: Pace = _PACE) -> FastAPI:
     app.state.directory = Directory(services.engine)
     app.state.visitors = Visitors()
     app.state.passwords = PasswordChecker()
+    app.state.has_started = False
     app.state.streams = Streams(pace)
     app.state.sign_ins = Attempts(services.redis, name="sign-in")
     app.state.live = (

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from api.answers import JsonAnswer
 from api.door_routes import DoorRoute
-from api.lags import LIVE, Lag, lags
+from api.lags import LIVE, MISSING, Lag, lags
 from api.problems import Problem
 from api.services import Services, services_of
 
@@ -32,6 +32,22 @@ class Live:
     async def __call__(self, request: Request) -> Response:
         """Always yes."""
         return JsonAnswer({"status": "ok"})
+
+
+class Started:
+    """Whether it has ever been able to serve: who waits for that need not know what readiness is about."""
+
+    permission = None
+
+    async def __call__(self, request: Request) -> Response:
+        """503 until the database is there, and every projection in it; 200 from then on, whatever comes."""
+        state = request.app.state
+        if not state.has_started:
+            found = await _lags(services_of(request))
+            state.has_started = found is not None and all(lag.state != MISSING for lag in found)
+        if state.has_started:
+            return JsonAnswer({"status": "ok"})
+        return JsonAnswer({"status": "starting"}, 503, {"Retry-After": "1"})
 
 
 class Ready:
@@ -120,6 +136,7 @@ router = APIRouter(route_class=DoorRoute, tags=["health"])
 for _path, _endpoint, _summary in (
     ("/livez", Live(), "Is the process alive?"),
     ("/readyz", Ready(), "Can it serve requests?"),
+    ("/startupz", Started(), "Has it come up?"),
     ("/metrics", Numbers(), "Numbers for Prometheus."),
 ):
     router.add_api_route(

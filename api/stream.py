@@ -36,7 +36,7 @@ from api.things import context_of
 from write_model.message import EVENTS
 
 STREAMS_MAX = 2_000
-STREAMS_OF_ONE_MAX = 20
+STREAMS_OF_ONE_MAX = 100
 # How often it is asked whether they still may; what the answer rests on is remembered for a few seconds more.
 _TICK_SECONDS = 1.0
 

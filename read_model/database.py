@@ -5,7 +5,7 @@ A read table is declared once with `read_table`. Questions see it as the view `r
 """
 
 import select
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
@@ -24,7 +24,14 @@ METADATA = MetaData(schema=SCHEMA)
 
 # No report takes this long; whoever asked has given up.
 _QUESTION_MILLISECONDS_MAX = 30_000
-_SILENCE_MILLISECONDS_MAX = 15_000
+SILENCE_ENDS: Mapping[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""How to connect so that a database that vanished without a word is noticed, by listeners as well."""
 
 Driver = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -100,12 +107,7 @@ def open_engine(database_url: str, *, pool_size: int = 8) -> AsyncEngine:
             # Between two statements of a question there is only our own work.
             f"-c idle_in_transaction_session_timeout={_QUESTION_MILLISECONDS_MAX}",
             "application_name": "ccontrol-reads",
-            "connect_timeout": 5,
-            # A database that vanished without a word is noticed, so that a question ends.
-            "keepalives_idle": 10,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": _SILENCE_MILLISECONDS_MAX,
+            **SILENCE_ENDS,
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_the_dead)

@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from read_model.database import snapshot
+from read_model.database import SILENCE_ENDS, snapshot
 
 _CHANNEL = "ccontrol_checkpoints"
 _EVERY_PARTITION = "*"
@@ -37,6 +37,9 @@ _WAITS = Histogram(
     ["outcome"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5),
 )
+# Told from the beginning: of a series that begins with its first timeout no rate can be taken.
+for _outcome in ("fast", "waited", "timeout", "stopped"):
+    _WAITS.labels(_outcome)
 
 _CHECKPOINTS = """
 SELECT p.name, p.generation, c.position,
@@ -174,7 +177,7 @@ class Freshnesses:
             self.forget()
             try:
                 connection = await psycopg.AsyncConnection.connect(
-                    url, autocommit=True, application_name="ccontrol-freshness", connect_timeout=5
+                    url, autocommit=True, application_name="ccontrol-freshness", **SILENCE_ENDS
                 )
                 async with connection:
                     await connection.execute(f"LISTEN {_CHANNEL}")

@@ -94,7 +94,14 @@ async def test_the_answer_of_a_command_fits_its_schema(world: World) -> None:
 async def test_public_operations_say_that_they_are(world: World) -> None:
     document = await document_of(world)
     public = {path for path, _, operation in operations(document) if operation.get("security") == []}
-    assert public == {"/v1/auth/login", "/.well-known/jwks.json", "/livez", "/readyz", "/metrics"}
+    assert public == {
+        "/v1/auth/login",
+        "/.well-known/jwks.json",
+        "/livez",
+        "/readyz",
+        "/startupz",
+        "/metrics",
+    }
     assert document["security"] == [{"bearer": []}]
 
 

@@ -304,6 +304,18 @@ async def test_the_doors_answer_while_the_database_is_away(house: House) -> None
         ready = await house.client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "unavailable")
         assert (await house.client.get("/livez")).status_code == 200
+        house.app.state.has_started = False
+        starting = await house.client.get("/startupz")
+        assert (starting.status_code, starting.json()) == (503, {"status": "starting"})
+        assert starting.headers["retry-after"] == "1"
+        house.app.state.services = replace(services, projections=services.projections | {"yet_to_come"})
+        assert (await house.client.get("/startupz")).status_code == 503
+        house.app.state.services = services
+        started = await house.client.get("/startupz")
+        assert (started.status_code, started.json()) == (200, {"status": "ok"})
+        # Once it has come up, what goes away is a matter of readiness.
+        house.app.state.services = replace(services, engine=nowhere)
+        assert (await house.client.get("/startupz")).status_code == 200
     finally:
         house.app.state.services = services
         await nowhere.dispose()

@@ -28,6 +28,7 @@ PUBLIC = {
     "/problems",
     "/problems/{code}",
     "/readyz",
+    "/startupz",
     "/v1/auth/login",
 }
 
