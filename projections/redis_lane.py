@@ -215,8 +215,9 @@ class RedisLane:
     async def generations(self) -> dict[str, set[int]]:
         """Of which generations of which projections there are keys."""
         found: dict[str, set[int]] = {}
-        async for key in self._client.scan_iter(match=f"cc:{self._epoch}:*:g*:*", count=1000):
-            _, _, projection, generation, _ = text_of(key).split(":", 4)
+        root = self._keys.root("")
+        async for key in self._client.scan_iter(match=f"{root}*:g*:*", count=1000):
+            projection, generation, _ = text_of(key).removeprefix(root).split(":", 2)
             if generation[1:].isdecimal():
                 found.setdefault(projection, set()).add(int(generation[1:]))
         return found

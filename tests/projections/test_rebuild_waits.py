@@ -25,7 +25,7 @@ from read_model.database import open_engine
 from runtime.servers import ValkeyServer
 from tests.projections.bench import Bench
 from tests.projections.sample import Balances, BalanceViews, Deposits, FakeLog, fill
-from tests.projections.test_redis_lane import NAMES, agree
+from tests.projections.test_redis_lane import KEYS, NAMES, agree
 
 pytestmark = pytest.mark.asyncio
 
@@ -192,7 +192,7 @@ async def test_a_redis_that_is_killed_and_comes_back_empty_is_filled(
         private_redis.start()
         await working
     async with bench.worker(log, ALL), Redis.from_url(bench.redis_url) as client:
-        await bench.until(lambda: agree(bench, Views(client, 1)), what="agreement", seconds=60)
+        await bench.until(lambda: agree(bench, Views(client, KEYS)), what="agreement", seconds=60)
 
 
 async def test_views_are_served_once_redis_is_back_where_it_went_away_at_the_switch(
@@ -212,16 +212,16 @@ async def test_views_are_served_once_redis_is_back_where_it_went_away_at_the_swi
         async with Redis.from_url(bench.redis_url) as client:
 
             async def served() -> bool:
-                return await client.get("cc:1:sample_balance_views:generation") in (b"3", "3")
+                return await client.get("cc:sample:1:sample_balance_views:generation") in (b"3", "3")
 
             await bench.until(served, what="the new generation")
-            await bench.until(lambda: agree(bench, Views(client, 1)), what="agreement")
+            await bench.until(lambda: agree(bench, Views(client, KEYS)), what="agreement")
             # What could not be deleted then is deleted with all that nobody knows any more.
-            assert await client.keys("cc:1:sample_balance_views:g1:*")
+            assert await client.keys("cc:sample:1:sample_balance_views:g1:*")
             await workshop.forget_keys()
-            assert not await client.keys("cc:1:sample_balance_views:g1:*")
-            assert await client.keys("cc:1:sample_balance_views:g2:*")
-            await bench.until(lambda: agree(bench, Views(client, 1)), what="agreement")
+            assert not await client.keys("cc:sample:1:sample_balance_views:g1:*")
+            assert await client.keys("cc:sample:1:sample_balance_views:g2:*")
+            await bench.until(lambda: agree(bench, Views(client, KEYS)), what="agreement")
 
 
 async def test_both_sides_of_a_comparison_may_wait_for_long(
