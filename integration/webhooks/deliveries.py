@@ -40,16 +40,19 @@ WITH new AS (
     SELECT *, row_number() OVER (PARTITION BY webhook_id ORDER BY n) AS place
         FROM unnest(%(companies)s::uuid[], %(deliveries)s::uuid[], %(webhooks)s::uuid[], %(events)s::uuid[],
                 %(topics)s::text[], %(positions)s::bigint[], %(bodies)s::bytea[], %(tries_max)s::int[],
-                %(rooms)s::int[])
+                %(rooms)s::int[], %(urgent)s::bool[])
             WITH ORDINALITY
             AS u (company_id, delivery_id, webhook_id, event_id, topic, "position", body, tries_max, room,
-                n)),
+                is_urgent, n)),
 judged AS (SELECT new.*, place <= room AS has_room FROM new)
 INSERT INTO integration.webhook_deliveries
     (company_id, delivery_id, webhook_id, event_id, topic, "position", body, tries_max, created_at, due_at,
      state, reason, ended_at)
     SELECT company_id, delivery_id, webhook_id, event_id, topic, "position", body, tries_max, %(now)s,
-            %(now)s,
+            least(%(now)s, CASE WHEN is_urgent THEN (
+                SELECT d.due_at - interval '1 microsecond' FROM integration.webhook_deliveries d
+                    WHERE d.webhook_id = judged.webhook_id AND d.state = 'pending'
+                    ORDER BY d.due_at LIMIT 1) END),
             CASE WHEN has_room THEN 'pending' ELSE 'dropped' END,
             CASE WHEN NOT has_room THEN 'queue-full' END,
             CASE WHEN NOT has_room THEN %(now)s::timestamptz END
@@ -137,7 +140,7 @@ INSERT INTO integration.webhook_health AS h (webhook_id, company_id, failures, f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class New:
-    """An event that a webhook is to be told."""
+    """An event that a webhook is to be told; before all that waits for it when it `is_urgent`."""
 
     company_id: UUID
     webhook_id: UUID
@@ -146,6 +149,7 @@ class New:
     position: int
     body: bytes
     tries_max: int
+    is_urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +231,7 @@ async def enqueue(
             "bodies": [each.body for each in new],
             "tries_max": [each.tries_max for each in new],
             "rooms": [rooms[each.webhook_id] for each in new],
+            "urgent": [each.is_urgent for each in new],
             "now": now,
         },
     )

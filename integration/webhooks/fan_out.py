@@ -60,7 +60,8 @@ class FanOut:
         if event.topic == RedeliveryRequested.topic:
             await self._redeliver(event)
         elif event.topic == TestRequested.topic:
-            await self._enqueue(event, [_linked(event, "webhook", "whk")], tries_max=1)
+            # Whoever asks waits for it, however much waits for a webhook that was not there for a while.
+            await self._enqueue(event, [_linked(event, "webhook", "whk")], tries_max=1, is_urgent=True)
         else:
             if event.topic in _LOOK_AGAIN:
                 await self._forgive(_linked(event, "webhook", "whk"))
@@ -76,7 +77,9 @@ class FanOut:
             ]
             await self._enqueue(event, wanting, tries_max=TRIES_MAX)
 
-    async def _enqueue(self, event: IntegrationEvent, webhooks: Sequence[UUID], *, tries_max: int) -> None:
+    async def _enqueue(
+        self, event: IntegrationEvent, webhooks: Sequence[UUID], *, tries_max: int, is_urgent: bool = False
+    ) -> None:
         if not webhooks:
             return
         body = _told(event)
@@ -90,6 +93,7 @@ class FanOut:
                     position=event.position,
                     body=body,
                     tries_max=tries_max,
+                    is_urgent=is_urgent,
                 )
                 for webhook_id in webhooks
             ]

@@ -18,6 +18,8 @@ from projections.connections import Connection
 
 # A delivery is committed this long after it was due at the latest, also when clocks differ a little.
 _LATE: Final = timedelta(seconds=5)
+# What is urgent is put that little before the first.
+_BEFORE: Final = timedelta(milliseconds=1)
 _RAISE_SECONDS: Final = 1.0
 _EVERYTHING_SECONDS: Final = 30.0
 # So many times as long as the last look at everything took.
@@ -64,6 +66,6 @@ class Floors:
         async with self._pool.connection() as connection:
             found = await (await connection.execute(_FIRST, values)).fetchall()
         self._floors = {
-            webhook_id: limit if first is None else min(first, limit) for webhook_id, first in found
+            webhook_id: limit if first is None else min(first - _BEFORE, limit) for webhook_id, first in found
         }
         self._raise_at = monotonic() + _RAISE_SECONDS

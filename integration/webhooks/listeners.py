@@ -60,13 +60,37 @@ class Listeners:
         # For an event before the position they are as good as new: of those registered since none wants it,
         # and the courier looks again before it calls.
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
+        # Partitions that were waited for in vain, and whether somebody waits for them now.
+        self._late: dict[int, bool] = {}
         self._together: Together[UUID, _Answer] = Together(self._ask)
 
     async def at(
         self, company_id: UUID, partition: int, position: int, *, patience_seconds: float
     ) -> Sequence[Endpoint]:
-        """Once the projection has folded as far as that. Raises NotFoldedYet when it does not in time."""
-        deadline = monotonic() + patience_seconds
+        """Once the projection has folded as far as that. Raises NotFoldedYet when it does not in time.
+
+        Of a partition that was waited for in vain only one event waits at a time: the others leave their
+        places to those of other partitions, and come again.
+        """
+        is_late = partition in self._late
+        deadline = monotonic() + (0 if is_late and self._late[partition] else patience_seconds)
+        waits = is_late and not self._late[partition]
+        if waits:
+            self._late[partition] = True
+        try:
+            found = await self._folded(company_id, partition, position, deadline)
+        except NotFoldedYet:
+            self._late.setdefault(partition, False)
+            raise
+        finally:
+            if waits:
+                self._late[partition] = False
+        self._late.pop(partition, None)
+        return found
+
+    async def _folded(
+        self, company_id: UUID, partition: int, position: int, deadline: float
+    ) -> Sequence[Endpoint]:
         while True:
             known = self._known.get(company_id)
             if known is None or known.position < position or monotonic() - known.at > _BELIEVED_SECONDS:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from runtime.cli import output
+from runtime.cli import output, webhook_acts
 from runtime.cli.company import Company
 from runtime.cli.output import Format, Output
 
@@ -75,6 +75,15 @@ def redeliver(
         {"delivery_id": known["id"], "command_id": answer["command_id"]},
         show=lambda: output.line(f"{known['id']} is told once more"),
     )
+
+
+app.command("create")(webhook_acts.create)
+app.command("change")(webhook_acts.change)
+app.command("enable")(webhook_acts.enable)
+app.command("disable")(webhook_acts.disable)
+app.command("rotate-secret")(webhook_acts.rotate_secret)
+app.command("test")(webhook_acts.send_test)
+app.command("remove")(webhook_acts.remove)
 
 
 def _answer(

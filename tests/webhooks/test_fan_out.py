@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -20,6 +21,7 @@ from write_model.message import Event
 from write_model.settlement.events import InstalmentSettled
 from write_model.webhooks.events import (
     RedeliveryRequested,
+    TestRequested,
     WebhookChanged,
     WebhookDisabled,
     WebhookEnabled,
@@ -97,6 +99,31 @@ async def test_an_event_ahead_of_the_projection_waits_for_it(
     # The next event brings the projection past it.
     await office.sale()
     await waiting
+    assert len(await office.deliveries()) == 2
+
+
+async def test_a_partition_that_stands_still_does_not_take_the_places_of_others(
+    office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of it one event waits at a time, once it is known; as soon as it goes on all do again."""
+    await office.register(NOWHERE)
+    late = [await office.sale(folded=False) for _ in range(3)]
+    monkeypatch.setattr("integration.webhooks.fan_out._PATIENCE_SECONDS", 0.05)
+    with pytest.raises(NotFoldedYet):
+        await office.fan_out(late[0])
+    monkeypatch.setattr("integration.webhooks.fan_out._PATIENCE_SECONDS", 600.0)
+    waiting = asyncio.create_task(office.fan_out(late[0]))
+    await asyncio.sleep(0)
+    for event in late[1:]:
+        with pytest.raises(NotFoldedYet):
+            await office.fan_out(event)
+    assert not waiting.done()
+    await office.sale()
+    await waiting
+    again = await office.sale(folded=False)
+    both = [asyncio.create_task(office.fan_out(again)) for _ in range(2)]
+    await office.sale()
+    await asyncio.gather(*both)
     assert len(await office.deliveries()) == 2
 
 
@@ -203,6 +230,21 @@ async def test_a_redelivery_of_one_that_waits_for_hours_is_tried_now(office: Pos
         assert await office.deliver()
     (row,) = await office.deliveries()
     assert (row["state"], row["tries"], row["attempts"]) == ("delivered", 1, 7)
+
+
+async def test_a_test_does_not_wait_for_all_that_waits_already(office: PostOffice) -> None:
+    async with receiving() as receiver:
+        webhook_id = cast("Any", await office.register(receiver))
+        for _ in range(20):
+            await office.told_sale()
+        courier = office.courier()
+        office.now += timedelta(minutes=1)
+        await courier._floors.now()
+        test = await office.happened(TestRequested(webhook_id=webhook_id))
+        await office.fan_out(test)
+        async with asyncio.TaskGroup() as tasks:
+            assert await courier.look(tasks) == 4
+        assert test.public_id in {request.headers["webhook-id"] for request in receiver.received}
 
 
 async def test_nobody_has_the_delivery_of_another_webhook_told_again(office: PostOffice) -> None:
