@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 
 import api
 from api.auth import Visitors
+from api.clock_numbers import ClockNumbers
 from api.command_doors import command_router
 from api.commands import load_commands
 from api.door import Door
@@ -60,6 +61,8 @@ def create_app(services: Services, *, pace: Pace = _PACE) -> FastAPI:
     app.state.metrics.registry.register(app.state.outbox_numbers)
     app.state.webhook_numbers = WebhookNumbers()
     app.state.metrics.registry.register(app.state.webhook_numbers)
+    app.state.clock_numbers = ClockNumbers()
+    app.state.metrics.registry.register(app.state.clock_numbers)
     app.state.tokens = AccessTokens(services.token_keys)
     app.state.directory = Directory(services.engine)
     app.state.visitors = Visitors()

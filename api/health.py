@@ -86,16 +86,18 @@ class Numbers:
 
     async def __call__(self, request: Request) -> Response:
         """In Prometheus' text format: the doors' own numbers, then everybody else's."""
+        services, state = services_of(request), request.app.state
         with suppress(*_SILENT):
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                await request.app.state.outbox_numbers.look(services_of(request).engine)
-                await request.app.state.webhook_numbers.look(services_of(request).engine)
-        operations = services_of(request).operations
+                await state.outbox_numbers.look(services.engine)
+                await state.webhook_numbers.look(services.engine)
+                await state.clock_numbers.look(services.engine, services.clock)
+        operations = services.operations
         if operations is not None:
             with suppress(*_SILENT, Problem):
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     await operations.measure()
-        own = generate_latest(request.app.state.metrics.registry)
+        own = generate_latest(state.metrics.registry)
         return Response(own + generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -277,6 +278,23 @@ async def test_readiness_names_every_projection(house: House) -> None:
     assert body["checks"] == {"database": "ok", "redis": "ok"}
     assert {entry["name"] for entry in body["projections"]} == house.app.state.services.projections
     assert (await house.client.get("/livez")).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(("ahead_seconds", "least"), [(0, 0), (3600, 3000), (-3600, 3000)])
+async def test_a_clock_that_disagrees_with_the_database_is_told(
+    house: House, ahead_seconds: int, least: int
+) -> None:
+    services = house.app.state.services
+    ahead = timedelta(seconds=ahead_seconds)
+    house.app.state.services = replace(services, clock=lambda: services.clock() + ahead)
+    try:
+        lines = (await house.client.get("/metrics")).text.splitlines()
+    finally:
+        house.app.state.services = services
+    (told,) = [line.split()[1] for line in lines if line.startswith("ccontrol_clock_skew_seconds ")]
+    # Less than the whole, by the time the answer took: never more.
+    assert least <= abs(float(told)) <= abs(ahead_seconds)
+    assert float(told) * ahead_seconds >= 0
 
 
 async def test_without_redis_it_is_only_degraded(house: House) -> None:
