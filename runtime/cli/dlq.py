@@ -1,4 +1,8 @@
-"""`ccontrol dlq`: messages that could not be dealt with, and what is to be done about them."""
+"""`ccontrol dlq`: messages that could not be dealt with, and what is to be done about them.
+
+An event a projection has stopped at is one of them: to retry it is to resume the projection, to discard it is
+to leave it out.
+"""
 
 import getpass
 import json
@@ -8,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.cli import instance, output
+from runtime.cli import instance, output, projection_acts, stopped
 from runtime.cli.awaiting import awaited
 from runtime.cli.outcome import Exit, Stop
 from runtime.cli.output import Format, Output
+from runtime.cli.projection_acts import given
 
 if TYPE_CHECKING:
     from integration.dead_letters import DeadLetterRow
@@ -32,13 +37,15 @@ def list_(
 ) -> int:
     """List what waits for a decision; ends with 1 when there is any."""
 
-    async def ask() -> "list[DeadLetterRow]":
+    async def ask() -> list[dict[str, Any]]:
         from integration.dead_letters import listed
 
         async with _connected() as connection:
-            return await listed(connection, queue=queue, everything=everything, limit=limit)
+            letters = await listed(connection, queue=queue, everything=everything, limit=limit)
+            found = await stopped.listed(connection, queue, everything=everything, limit=limit)
+            return [_described(row) for row in letters] + found
 
-    found = [_described(row) for row in awaited(ask())]
+    found = awaited(ask())[:limit]
     columns = ("queue", "message_id", "topic", "state", "deaths", "died_at", "error")
     output.answer(
         output_format,
@@ -54,7 +61,8 @@ def list_(
 @app.command()
 def show(queue: Queue, message: MessageId, output_format: Output = Format.TABLE) -> None:
     """Show one message with what was sent."""
-    letter = _described(_found(queue, message))
+    stands = _stopped_at(queue, message)
+    letter = stands[1] if stands else _described(_found(queue, message))
     output.answer(output_format, "dlq.show", letter, show=lambda: output.fields(letter.items()))
 
 
@@ -66,7 +74,13 @@ def retry(
     output_format: Output = Format.TABLE,
 ) -> None:
     """Put it back into its queue."""
-    _decide(queue, message, "retrying", reason, output_format, "dlq.retry")
+    said = None if reason is None else given(reason)
+    if stands := _stopped_at(queue, message):
+        (name, _, _), letter = stands
+        projection_acts.try_again(name, said)
+        _answer(output_format, "dlq.retry", letter | {"state": "retrying", "reason": said})
+        return
+    _decide(queue, message, "retrying", said, output_format, "dlq.retry")
 
 
 @app.command()
@@ -77,29 +91,46 @@ def discard(
     output_format: Output = Format.TABLE,
 ) -> None:
     """Let it go, for ever."""
-    _decide(queue, message, "discarded", reason, output_format, "dlq.discard")
+    said = given(reason)
+    if stands := _stopped_at(queue, message):
+        (name, partition, position), letter = stands
+        projection_acts.leave_out(name, partition, position, said, break_glass=False)
+        _answer(output_format, "dlq.discard", letter | {"state": "discarded", "reason": said})
+        return
+    _decide(queue, message, "discarded", said, output_format, "dlq.discard")
 
 
 def _decide(
     queue: str, message: str, state: str, reason: str | None, output_format: Format, command: str
 ) -> None:
     async def act() -> bool:
-        from integration.dead_letters import decide, storable
+        from integration.dead_letters import decide
 
         async with _connected() as connection:
-            said = None if reason is None else storable(reason)
-            return await decide(connection, queue, message, state, actor=_actor(), reason=said)
+            return await decide(connection, queue, message, state, actor=_actor(), reason=reason)
 
     letter = _found(queue, message)
     if not awaited(act()) and letter.state != state:
         raise Stop(Exit.CONFLICT, "already-decided", f"{message} in {queue} is {letter.state} already")
-    letter = _found(queue, message)
-    output.answer(
-        output_format,
-        command,
-        _described(letter),
-        show=lambda: output.line(f"{message} in {queue} is {letter.state}"),
-    )
+    _answer(output_format, command, _described(_found(queue, message)))
+
+
+def _answer(output_format: Format, command: str, letter: dict[str, Any]) -> None:
+    said = f"{letter['message_id']} in {letter['queue']} is {letter['state']}"
+    output.answer(output_format, command, letter, show=lambda: output.line(said))
+
+
+def _stopped_at(queue: str, message: str) -> tuple[stopped.Place, dict[str, Any]] | None:
+    """Where a projection has stopped, and the letter that stands for it."""
+    place = stopped.place_of(queue, message)
+
+    async def ask() -> list[dict[str, Any]]:
+        async with _connected() as connection:
+            return await stopped.listed(connection, queue, limit=10_000)
+
+    if place is None:
+        return None
+    return next(((place, each) for each in awaited(ask()) if each["message_id"] == message), None)
 
 
 def _found(queue: str, message: str) -> "DeadLetterRow":

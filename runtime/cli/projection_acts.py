@@ -40,10 +40,7 @@ def resume(
     output_format: Output = Format.TABLE,
 ) -> None:
     """Fold again, from the event at which it was paused or had stopped."""
-    from projections.operate import resume
-
-    said = None if reason is None else given(reason)
-    _operate(resume(instance.database_url(), name, actor=actor(), reason=said), name)
+    try_again(name, None if reason is None else given(reason))
     output.answer(
         output_format,
         "projections.resume",
@@ -66,34 +63,10 @@ def skip(
     output_format: Output = Format.TABLE,
 ) -> None:
     """Leave out, for ever, the event at which a projection has stopped. Who, when and why is kept."""
-    from projections.operate import AmbiguousPosition, NotStopped, SkipRefused, skip
-
     said = given(reason)
     if sys.stdin.isatty() and not yes:
         typer.confirm(f"{name} will never show the event at position {position}. Leave it out?", abort=True)
-    try:
-        where = _operate(
-            skip(
-                instance.database_url(),
-                name,
-                partition,
-                position,
-                reason=said,
-                actor=actor(),
-                break_glass=break_glass,
-            ),
-            name,
-        )
-    except SkipRefused:
-        message = f"{name} keeps the books: an event left out would falsify them"
-        hint = "mend the cause and resume it; or, knowing what you do, add --break-glass"
-        raise Stop(Exit.REFUSED, "ledger-class", message, hint) from None
-    except AmbiguousPosition as several:
-        message = f"{name} has stopped at position {position} of several partitions"
-        raise Stop(Exit.USAGE, "usage", message, f"say which with --partition: {several}") from None
-    except NotStopped:
-        message = f"{name} is not stopped at position {position}"
-        raise Stop(Exit.CONFLICT, "not-stopped", message, f"ccontrol projections show {name}") from None
+    where = leave_out(name, partition, position, said, break_glass=break_glass)
     done = {"name": name, "partition": where, "position": position, "reason": reason, "actor": actor()}
     output.answer(
         output_format,
@@ -101,6 +74,43 @@ def skip(
         done | {"break_glass": break_glass},
         show=lambda: output.line(f"{name} leaves out position {position} of partition {where}, and goes on"),
     )
+
+
+def try_again(name: str, reason: str | None) -> None:
+    """Resume a projection."""
+    from projections.operate import resume
+
+    _operate(resume(instance.database_url(), name, actor=actor(), reason=reason), name)
+
+
+def leave_out(name: str, partition: int | None, position: int, reason: str, *, break_glass: bool) -> int:
+    """Skip an event; the partition it is in."""
+    from projections.operate import AmbiguousPosition, NotStopped, SkipRefused, skip
+
+    try:
+        return _operate(
+            skip(
+                instance.database_url(),
+                name,
+                partition,
+                position,
+                reason=reason,
+                actor=actor(),
+                break_glass=break_glass,
+            ),
+            name,
+        )
+    except SkipRefused:
+        message = f"{name} keeps the books: an event left out would falsify them"
+        skipping = f"ccontrol projections skip {name} --position {position} --reason … --break-glass"
+        hint = f"mend the cause and resume it; or, knowing what you do: {skipping}"
+        raise Stop(Exit.REFUSED, "ledger-class", message, hint) from None
+    except AmbiguousPosition as several:
+        message = f"{name} has stopped at position {position} of several partitions"
+        raise Stop(Exit.USAGE, "usage", message, f"say which with --partition: {several}") from None
+    except NotStopped:
+        message = f"{name} is not stopped at position {position}"
+        raise Stop(Exit.CONFLICT, "not-stopped", message, f"ccontrol projections show {name}") from None
 
 
 def actor() -> str:

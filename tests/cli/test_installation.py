@@ -447,6 +447,20 @@ def test_one_event_is_left_out_only_for_a_reason_and_of_the_books_only_by_breaki
         assert {each["code"] for each in status.json["diagnostics"] if each["level"] == "warning"} == {
             "projection-failed"
         }
+        dead = imported.run("dlq", "list", "-o", "json")
+        assert dead.code == 1
+        assert [(each["queue"], each["message_id"], each["error"]) for each in dead.data["letters"]] == [
+            ("projections.ledger_lines", "3:900001", "RuntimeError: trial"),
+            ("projections.stock_levels", "3:900001", "RuntimeError: trial"),
+        ]
+        letter = ("projections.ledger_lines", "3:900001")
+        assert imported.run("dlq", "show", *letter, "-o", "json").data["message"]["code_version"] == 1
+        refused = imported.run("dlq", "discard", *letter, "--reason", "trial")
+        assert refused.code == 9
+        assert "--break-glass" in refused.err
+        assert imported.run("dlq", "retry", "projections.stock_levels", "3:900001").code == 0
+        assert imported.run("dlq", "retry", "projections.stock_levels", "3:900001").code == 3
+        connection.execute("UPDATE read.failures SET resolved_at = NULL WHERE position = 900001")
         where = ("--position", "900001", "--reason", "trial")
         assert imported.run("projections", "skip", "ledger_lines", *where).code == 9
         assert imported.run("projections", "skip", "ledger_lines", *where, "--break-glass").code == 0
