@@ -19,6 +19,7 @@ from runtime.cli import (
     processes,
     projections,
     reports,
+    schema,
     serve,
     store,
     users,
@@ -74,6 +75,7 @@ for group in (
 app.command("ps")(processes.ps)
 app.command("whoami")(whoami.whoami)
 app.command("version")(whoami.show_version)
+app.command("schema")(schema.schema)
 choosing.offer(app)
 
 

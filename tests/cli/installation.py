@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import jsonschema_rs
+
 from runtime.cli.program import run
+from runtime.cli.schema import text_of
 from runtime.servers.process import free_port
 
 _ROOT = Path(__file__).parents[2]
@@ -58,6 +61,8 @@ class Installation:
             redirect_stderr(err),
         ):
             code = run(arguments)
+        if "json" in arguments:
+            _check_shape(out.getvalue().splitlines()[-1], arguments)
         return Said(code, out.getvalue(), err.getvalue())
 
     def start(self, *arguments: str, terminal: int | None = None) -> "subprocess.Popen[str]":
@@ -71,6 +76,13 @@ class Installation:
             env=_clean() | {"CCONTROL_STATE": str(self.state), "TERM": "xterm", "COLUMNS": "160"},
             cwd=_ROOT,
         )
+
+
+def _check_shape(answer: str, arguments: Sequence[str]) -> None:
+    """As it was promised."""
+    found = json.loads(answer)
+    command = found.get("command") or ".".join(arguments[:2])
+    jsonschema_rs.validator_for(json.loads(text_of(command))).validate(found)
 
 
 @contextmanager
