@@ -37,6 +37,8 @@ OpenLog = Callable[[], AbstractAsyncContextManager[EventLog]]
 
 _LOOK_SECONDS = 0.5
 _UPGRADE_SECONDS = 1.0
+# Not in the first moments, which belong to those who wait for reports.
+_TIDY_AFTER_SECONDS = 5.0
 _TIDY_SECONDS = 600.0
 _MEASURE_SECONDS = 5.0
 _HEALTHY_SECONDS = 60.0
@@ -206,6 +208,7 @@ class Worker:
 
     async def _keep_tidy(self) -> None:
         """Drop what nobody goes back to any more; no trouble here stops anything."""
+        await asyncio.sleep(_TIDY_AFTER_SECONDS)
         while True:
             for forget in (
                 self._workshop.forget_kept,
