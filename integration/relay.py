@@ -108,7 +108,7 @@ class Relay:
                         if prepared_for != self._log.epoch:
                             prepared_for = self._log.epoch
                             await self._broker.declare(self._subscriptions)
-                            await course.locate()
+                            await course.look()
                         await self._signed.send(publisher, fence.partition)
                         page = await pages.after(course.position, _PAGE_EVENTS, None, read_ahead=True)
                         if page:
@@ -119,6 +119,7 @@ class Relay:
                         if not page:
                             # Somebody may have put it back: what was in a queue that is lost is told again.
                             await course.look()
+                            await course.rest()
                     except LeaseLost:
                         return
                     except Exception as error:  # noqa: BLE001  # nothing is ever skipped: tried for ever
@@ -151,19 +152,21 @@ class _Course:
         self._pool = pool
         self._fence = fence
         self.position = 0
-
-    async def locate(self) -> None:
-        """Where the last one stopped; what it complained of is over."""
-        await self.look()
-        await self._advance(self.position, failed=0, error=None)
+        self._has_complained = False
 
     async def look(self) -> None:
-        """Where it stands."""
+        """Where it stands, and whether somebody has complained there."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                "SELECT position FROM integration.relay WHERE partition = %s", (self._fence.partition,)
+                "SELECT position, error IS NOT NULL FROM integration.relay WHERE partition = %s",
+                (self._fence.partition,),
             )
-            ((self.position,),) = await cursor.fetchall()
+            ((self.position, self._has_complained),) = await cursor.fetchall()
+
+    async def rest(self) -> None:
+        """There is nothing to be told: what was complained of is over."""
+        if self._has_complained:
+            await self._advance(self.position, failed=0, error=None)
 
     async def reach(self, position: int) -> None:
         """Everything up to here is confirmed."""
@@ -199,4 +202,4 @@ class _Course:
             if failure.sqlstate == CHECKPOINT_MOVED:
                 raise CheckpointMoved(str(fence.partition)) from failure
             raise
-        self.position = position
+        self.position, self._has_complained = position, error is not None

@@ -304,6 +304,44 @@ async def test_a_broker_that_is_down_is_waited_for(delivery_url: str, pool: Pool
         await listener.until(lambda: len(listener.ids()) == 10)
 
 
+class FullBroker:
+    """Takes queues and no messages, as RabbitMQ does under an alarm; what is complained of at each try."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.said: list[set[str]] = []
+
+    async def declare(self, subscriptions: Sequence[Subscription]) -> None:
+        pass
+
+    @asynccontextmanager
+    async def publisher(self) -> AsyncIterator["FullBroker"]:
+        yield self
+
+    async def publish(self, events: Sequence[IntegrationEvent]) -> Published:
+        self.said.append(await complaints(self._pool))
+        return Published(frozenset(), PublishFailed("full"))
+
+
+async def test_what_a_relay_waits_for_is_said_as_long_as_it_waits(
+    delivery_url: str, pool: Pool, local: LocalBroker
+) -> None:
+    log, full = FakeLog(), FullBroker(pool)
+    await fill(log, 1)
+
+    async def tried_again() -> bool:
+        return len(full.said) >= 4
+
+    async with relaying(delivery_url, log, full):
+        await eventually(tried_again)
+    assert full.said[0] == set()
+    assert full.said[1:4] == 3 * [{"PublishFailed: full"}]
+    # Also by another process, and then no longer.
+    async with relaying(delivery_url, log, local):
+        await eventually(lambda: _caught_up(pool, log))
+        await eventually(lambda: _silent(pool))
+
+
 async def test_signed_heads_are_told_once_their_signature_is_kept(
     delivery_url: str, pool: Pool, local: LocalBroker, tmp_path: Path
 ) -> None:
