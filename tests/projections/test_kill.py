@@ -9,7 +9,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -41,17 +41,27 @@ async def store(read_url: str, tmp_path: Path) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def process(what: str, bench: Bench, tmp_path: Path) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.projections.prices",
-        what,
-        bench.database_url,
-        bench.redis_url,
-        str(tmp_path / "root.key"),
-        cwd=_ROOT,
-    )
+Start = Callable[[str], Awaitable[asyncio.subprocess.Process]]
+
+
+@pytest_asyncio.fixture
+async def start(bench: Bench, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts processes, of which none outlives its test."""
+    started: list[asyncio.subprocess.Process] = []
+
+    async def one_more(what: str) -> asyncio.subprocess.Process:
+        arguments = (what, bench.database_url, bench.redis_url, str(tmp_path / "root.key"))
+        found = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.projections.prices", *arguments, cwd=_ROOT
+        )
+        started.append(found)
+        return found
+
+    yield one_more
+    for each in started:
+        if each.returncode is None:
+            each.kill()
+        await each.wait()
 
 
 async def folded(bench: Bench) -> int:
@@ -123,29 +133,29 @@ async def in_business(shops: Sequence[Shop], dice: random.Random) -> AsyncIterat
         closing.set()
 
 
-async def test_killed_workers_count_every_event_once(bench: Bench, store: Store, tmp_path: Path) -> None:
+async def test_killed_workers_count_every_event_once(
+    bench: Bench, store: Store, start: Start, tmp_path: Path
+) -> None:
     dice = random.Random(11)
     companies = [uuid4() for _ in range(6)]
     shops = [Shop(store, company_id) for company_id in companies]
     killed = 0
     while killed < KILLS:
         before = await folded(bench)
-        workers = [await process("work", bench, tmp_path) for _ in range(WORKERS)]
+        workers = [await start("work") for _ in range(WORKERS)]
         async with in_business(shops, dice):
-            await bench.until(partial(further, bench, before), what="progress")
+            await bench.until(partial(further, bench, before), what="progress", seconds=60)
             for worker in workers:
                 await asyncio.sleep(dice.uniform(0, 0.3))
                 worker.kill()
                 # Not one that has ended by itself: that would be no kill.
                 assert await worker.wait() == -signal.SIGKILL
                 killed += 1
-    last = await process("work", bench, tmp_path)
+    await start("work")
     async with open_log(bench.database_url, tmp_path / "root.key") as log:
         await bench.caught_up(log, "test_prices", "test_price_views", seconds=60)
         truth, sql = await in_truth(bench), await in_sql(bench)
         redis = await in_redis(bench, Keys(log.installation, log.epoch), companies)
-    last.kill()
-    await last.wait()
     events = sum(times for times, _ in truth.values())
     for lane, found in (("SQL", sql), ("Redis", redis)):
         skipped, twice = differences(found, truth)
@@ -155,18 +165,20 @@ async def test_killed_workers_count_every_event_once(bench: Bench, store: Store,
     assert redis == truth
 
 
-async def test_a_killed_rebuild_goes_on_where_it_stopped(bench: Bench, store: Store, tmp_path: Path) -> None:
+async def test_a_killed_rebuild_goes_on_where_it_stopped(
+    bench: Bench, store: Store, start: Start, tmp_path: Path
+) -> None:
     shops = [Shop(store, uuid4()) for _ in range(4)]
     for _ in range(10):
         await asyncio.gather(*[shop.revise(200) for shop in shops])
-    worker = await process("work", bench, tmp_path)
+    worker = await start("work")
     async with open_log(bench.database_url, tmp_path / "root.key") as log:
         await bench.caught_up(log, "test_prices", seconds=60)
         worker.terminate()
         await worker.wait()
         found: list[int] = []
         for _ in range(12):
-            rebuild = await process("rebuild", bench, tmp_path)
+            rebuild = await start("rebuild")
             before = found[-1] if found else 0
 
             async def moved(before: int = before, rebuild: asyncio.subprocess.Process = rebuild) -> bool:
@@ -174,7 +186,7 @@ async def test_a_killed_rebuild_goes_on_where_it_stopped(bench: Bench, store: St
                 found.append(max(await built(bench), before))
                 return found[-1] > before + 1000 or rebuild.returncode is not None
 
-            await bench.until(moved, what="progress")
+            await bench.until(moved, what="progress", seconds=60)
             if rebuild.returncode is None:
                 rebuild.kill()
             if await rebuild.wait() == 0:
