@@ -26,8 +26,9 @@ from projections.building import BuildFailed, OnProgress, Progress
 from projections.connections import Connection, is_transient, stop_if_cancelled
 from projections.crew import HelperDied
 from projections.failures import describe
+from projections.premises import RebuildBusy, UnknownProjection
 from projections.promotion import PromotionBlocked
-from projections.rebuild import NothingBuilt, NothingKept, RebuildBusy, UnknownProjection
+from projections.rebuild import NothingBuilt, NothingKept
 from projections.roster import REBUILD_LOCK
 from projections.trouble import trouble
 

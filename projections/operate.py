@@ -5,7 +5,7 @@ Nothing that is recorded after a pause is folded into tables; the rest takes eff
 
 from projections.announcer import announce_everything
 from projections.connections import Connection, connect
-from projections.rebuild import UnknownProjection
+from projections.premises import UnknownProjection
 
 
 class SkipRefused(Exception):

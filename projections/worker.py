@@ -13,7 +13,7 @@ import structlog
 from psycopg_pool import AsyncConnectionPool
 from redis.asyncio import Redis
 
-from projections import statistics, tenure
+from projections import statistics, tenure, tidying
 from projections.announcer import Announcer
 from projections.backoff import Backoff
 from projections.building import BuildFailed, Progress
@@ -21,16 +21,14 @@ from projections.catalogue import PROJECTIONS
 from projections.connections import Connection, is_transient, open_pool, stop_if_cancelled
 from projections.failures import Failures, describe
 from projections.feed import Feed
-from projections.lane import Fence, Lane
+from projections.lane import Fence
 from projections.leases import Leases
 from projections.pages import EventLog
+from projections.premises import Premises, RebuildBusy
 from projections.projector import AnyProjection
-from projections.rebuild import RebuildBusy, Workshop
-from projections.redis_lane import RedisLane
+from projections.rebuild import Workshop
 from projections.roster import Catalogue, Roster
-from projections.sql_lane import SqlLane
 from projections.status import observe, status
-from read_model.cache import Keys
 from read_model.database import open_engine
 
 OpenLog = Callable[[], AbstractAsyncContextManager[EventLog]]
@@ -65,7 +63,8 @@ async def run(
         client: Redis = Redis.from_url(redis_url, socket_timeout=5, socket_connect_timeout=2)
         try:
             async with open_log() as log, open_pool(database_url, size=connections, name="worker") as pool:
-                worker = Worker(database_url, pool, client, log, catalogue, owner, lease_seconds)
+                premises = Premises(database_url, pool, client, log, catalogue)
+                worker = Worker(premises, pool, owner, lease_seconds)
                 # In a task of its own: when one of a group fails, the group cancels the task it was made in,
                 # and before Python 3.13 that may stay counted. This one would take it for an end.
                 await asyncio.create_task(worker.run(), name="worker")
@@ -111,27 +110,22 @@ class Worker:
 
     def __init__(
         self,
-        database_url: str,
+        premises: Premises,
         pool: AsyncConnectionPool[Connection],
-        client: "Redis",
-        log: EventLog,
-        catalogue: Catalogue,
         owner: str,
         lease_seconds: float,
     ) -> None:
-        self._database_url = database_url
-        self._log = log
-        self._catalogue = catalogue
+        self._premises = premises
+        self._log = premises.log
+        self._catalogue = premises.catalogue
+        self._pool = pool
         self._owner = owner
         self._lease_seconds = lease_seconds
-        self._redis_lane = RedisLane(client, pool, Keys(log.installation, log.epoch))
-        self._lanes: dict[str, Lane] = {"sql": SqlLane(pool), "redis": self._redis_lane}
         self._failures = Failures(pool)
-        self._announcer = Announcer(database_url)
-        self._workshop = Workshop(database_url, pool, client, log, catalogue)
-        self._pool = pool
+        self._announcer = Announcer(premises.database_url)
+        self._workshop = Workshop(premises)
         self._roster = Roster()
-        self._epoch = log.epoch
+        self._epoch = self._log.epoch
         self._looking = asyncio.Lock()
 
     async def run(self) -> None:
@@ -151,7 +145,7 @@ class Worker:
             for lane in lanes:
                 tasks.create_task(self._keep_upgrading(lane))
                 leases = Leases(self._owner, lane, self._lease_seconds)
-                tasks.create_task(tenure.keep(self._database_url, leases, partitions, self._feed))
+                tasks.create_task(tenure.keep(self._premises.database_url, leases, partitions, self._feed))
 
     # --- the roster -----------------------------------------------------------------------------------
 
@@ -180,7 +174,7 @@ class Worker:
 
     async def _keep_measuring(self) -> None:
         """Keep the gauges of this process fresh; nobody waits for them, so no trouble here stops anything."""
-        engine = open_engine(self._database_url, pool_size=1)
+        engine = open_engine(self._premises.database_url, pool_size=1)
         kinds = list(self._catalogue.kinds.values())
         try:
             while True:
@@ -210,14 +204,9 @@ class Worker:
         """Drop what nobody goes back to any more; no trouble here stops anything."""
         await asyncio.sleep(_TIDY_AFTER_SECONDS)
         while True:
-            for forget in (
-                self._workshop.forget_kept,
-                self._workshop.forget_scratch,
-                self._workshop.forget_keys,
-                self._redis_lane.forget_former_epochs,
-            ):
+            for forget in tidying.EVERYTHING:
                 try:
-                    await forget()
+                    await forget(self._premises)
                 except Exception as error:  # noqa: BLE001  # in nobody's way; the next time will do
                     stop_if_cancelled()
                     _log.warning("not_tidied", what=forget.__name__, error=describe(error))
@@ -250,7 +239,7 @@ class Worker:
 
     def _feed(self, fence: Fence) -> Coroutine[Any, Any, None]:
         return Feed(
-            self._lanes[fence.lane],
+            self._premises.lanes[fence.lane],
             self._log,
             fence,
             self._failures,

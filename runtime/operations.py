@@ -14,7 +14,7 @@ from api.problems import Problem
 from projections import metrics, operate
 from projections.connections import Connection, is_transient, open_pool
 from projections.jobs import JobRunning, Jobs
-from projections.rebuild import UnknownProjection
+from projections.premises import UnknownProjection
 from projections.status import observe, status
 from runtime.projection_words import told_job, told_projection
 from runtime.projection_work import new_job_id

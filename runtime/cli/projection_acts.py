@@ -129,7 +129,7 @@ def unknown(name: str) -> Stop:
 
 
 def _operate(act: Coroutine[Any, Any, T], name: str) -> T:
-    from projections.rebuild import UnknownProjection
+    from projections.premises import UnknownProjection
 
     try:
         return awaited(act)

@@ -197,7 +197,7 @@ async def _do_each(
 ) -> None:
     from projections.connections import is_transient
     from projections.jobs import JobRunning, told_failure
-    from projections.rebuild import UnknownProjection
+    from projections.premises import UnknownProjection
     from runtime.projection_work import open_bench
     from write_model.values.identifiers import encode
 
@@ -231,8 +231,9 @@ def _expected() -> tuple[type[Exception], ...]:
     from projections.building import BuildFailed
     from projections.crew import HelperDied
     from projections.jobs import JobCancelled, JobLost
+    from projections.premises import RebuildBusy
     from projections.promotion import PromotionBlocked
-    from projections.rebuild import NothingBuilt, NothingKept, RebuildBusy
+    from projections.rebuild import NothingBuilt, NothingKept
 
     return (
         BuildFailed,
@@ -333,7 +334,7 @@ def _chosen(names: Sequence[str] | None, every: bool, known: list[str]) -> list[
 def _detach(names: list[str] | None, every: bool, options: dict[str, Any], output_format: Format) -> int:
     from projections.catalogue import PROJECTIONS
     from projections.jobs import JobRunning
-    from projections.rebuild import UnknownProjection
+    from projections.premises import UnknownProjection
     from runtime.projection_words import told_job
     from runtime.projection_work import new_job_id, open_jobs
     from write_model.values.identifiers import encode

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Column, Text
 
-from projections import rebuild
+from projections import pursuit
 from projections.batch import Batch
 from projections.building import BuildFailed, Progress
 from projections.connections import is_transient
@@ -109,7 +109,7 @@ async def fill(bench: Bench, root: Path, counts: Sequence[int]) -> None:
 async def test_helpers_fold_what_one_process_folds(
     bench: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuild, "_HELPED_FROM_EVENTS", 1)
+    monkeypatch.setattr(pursuit, "_HELPED_FROM_EVENTS", 1)
     await fill(bench, root, [100, 200, 300])
     seen: list[Progress] = []
     async with workshop_of(bench, root, Prices) as (workshop, log):
@@ -131,7 +131,7 @@ async def test_helpers_fold_what_one_process_folds(
 async def test_what_a_helper_cannot_fold_or_survive_is_said(
     bench: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuild, "_HELPED_FROM_EVENTS", 1)
+    monkeypatch.setattr(pursuit, "_HELPED_FROM_EVENTS", 1)
     await fill(bench, root, [3, 3])
     async with workshop_of(bench, root, Strict) as (workshop, _):
         with pytest.raises(BuildFailed) as failed:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from projections import building
+from projections import building, tidying
 from projections.building import Build, Progress
 from projections.operate import resume, skip
+from projections.premises import RebuildBusy
 from projections.pressure import Pressure
 from projections.projector import SqlProjection, on
-from projections.rebuild import NothingBuilt, NothingKept, RebuildBusy, open_workshop
+from projections.rebuild import NothingBuilt, NothingKept, open_workshop
 from read_model.database import open_engine, reading
 from read_model.freshness import reading_at
 from tests.projections.bench import Bench
@@ -241,10 +242,10 @@ async def test_what_nobody_goes_back_to_any_more_is_dropped(bench: Bench, log: F
     async with bench.worker(log, ALL), workshop_of(bench, log) as workshop:
         await bench.caught_up(log, "sample_balances")
         await workshop.rebuild("sample_balances")
-        await workshop.forget_kept()
+        await tidying.forget_kept(workshop.premises)
         assert len(await bench.rows("SELECT 1 FROM read.generations WHERE status = 'kept'")) == 1
         await bench.execute("UPDATE read.generations SET promoted_at = now() - interval '8 days'")
-        await workshop.forget_kept()
+        await tidying.forget_kept(workshop.premises)
     assert await bench.rows("SELECT 1 FROM read.generations WHERE status = 'kept'") == []
     assert await bench.rows("SELECT to_regclass('read.sample_balances_g1')") == [(None,)]
 

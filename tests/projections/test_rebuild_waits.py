@@ -9,15 +9,16 @@ import pytest
 import redis.exceptions
 from redis.asyncio import Redis
 
-from projections import connections, rebuild
+from projections import comparing, connections, pursuit, tidying
 from projections.building import Progress
 from projections.comparison import compare_table
 from projections.connections import open_pool
 from projections.crew import Crew, HelperDied
 from projections.jobs import Jobs, recorded
+from projections.premises import Premises
 from projections.projector import AnyProjection
 from projections.promotion import positions_of
-from projections.rebuild import Workshop, open_workshop
+from projections.rebuild import open_workshop
 from projections.redis_lane import RedisLane
 from projections.status import status
 from read_model.cache import Views
@@ -218,7 +219,7 @@ async def test_views_are_served_once_redis_is_back_where_it_went_away_at_the_swi
             await bench.until(lambda: agree(bench, Views(client, KEYS)), what="agreement")
             # What could not be deleted then is deleted with all that nobody knows any more.
             assert await client.keys("cc:sample:1:sample_balance_views:g1:*")
-            await workshop.forget_keys()
+            await tidying.forget_keys(workshop.premises)
             assert not await client.keys("cc:sample:1:sample_balance_views:g1:*")
             assert await client.keys("cc:sample:1:sample_balance_views:g2:*")
             await bench.until(lambda: agree(bench, Views(client, KEYS)), what="agreement")
@@ -241,9 +242,9 @@ async def test_both_sides_of_a_comparison_may_wait_for_long(
         await asyncio.sleep(0.5)
         return found
 
-    monkeypatch.setattr(rebuild, "positions_of", positions_slowly)
+    monkeypatch.setattr(comparing, "positions_of", positions_slowly)
     monkeypatch.setattr(
-        rebuild, "compare_table", lambda *given, **named: slow(compare_table, *given, **named)
+        comparing, "compare_table", lambda *given, **named: slow(compare_table, *given, **named)
     )
     async with workshop_of(bench, log) as workshop:
         async with asyncio.timeout(30):
@@ -255,7 +256,7 @@ async def test_both_sides_of_a_comparison_may_wait_for_long(
 async def test_a_helper_that_died_is_replaced(
     bench: Bench, log: FakeLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuild, "_HELPED_FROM_EVENTS", 1)
+    monkeypatch.setattr(pursuit, "_HELPED_FROM_EVENTS", 1)
     await folded(bench, log, 1000)
     deaths = 0
 
@@ -265,7 +266,7 @@ async def test_a_helper_that_died_is_replaced(
         if deaths == 1:
             raise HelperDied("killed")
         # Nothing is left that would be worth starting a process for.
-        monkeypatch.setattr(rebuild, "_HELPED_FROM_EVENTS", 10_000)
+        monkeypatch.setattr(pursuit, "_HELPED_FROM_EVENTS", 10_000)
         raise HelperDied("killed again")
 
     monkeypatch.setattr(Crew, "fold", dies)
@@ -287,11 +288,11 @@ async def test_what_a_killed_comparison_left_behind_is_dropped(
         working = asyncio.create_task(workshop.compare("sample_deposits"))
         await held.asked.wait()
         kept = await bench.rows("SELECT * FROM read.generations WHERE status = 'scratch'")
-        await workshop.forget_scratch()
+        await tidying.forget_scratch(workshop.premises)
         assert await bench.rows("SELECT * FROM read.generations WHERE status = 'scratch'") == kept != []
-        monkeypatch.setattr(Workshop, "_discard_scratch", killed)
+        monkeypatch.setattr(Premises, "discard_scratch", killed)
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
         monkeypatch.undo()
-        await workshop.forget_scratch()
+        await tidying.forget_scratch(workshop.premises)
     assert await bench.rows("SELECT count(*) FROM read.generations WHERE status = 'scratch'") == [(0,)]
