@@ -71,8 +71,9 @@ async def test_a_broker_that_refuses_or_stops_loses_nothing(
         await listener.until(lambda: listener.ids() == recorded_ids(log) and len(listener.heard) > EVENTS)
 
         # It stops, as a machine does that swaps: nobody hangs up, and nobody answers.
-        monkeypatch.setattr(rabbitmq, "_CONFIRM_SECONDS", 1)
-        monkeypatch.setattr(rabbitmq, "_CONNECT_SECONDS", 1)
+        for module in (amqp, rabbitmq):
+            monkeypatch.setattr(module, "CONFIRM_SECONDS", 1)
+            monkeypatch.setattr(module, "CONNECT_SECONDS", 1)
         os.kill(private_rabbitmq.pid, signal.SIGSTOP)
         await fill(log, EVENTS)
         await eventually(lambda: _complain(pool, "TimeoutError"))

@@ -12,7 +12,7 @@ from pamqp.commands import Basic
 
 from integration.broker import Unroutable
 from integration.event import from_json
-from integration.rabbitmq import RabbitPublisher
+from integration.rabbitmq_publisher import RabbitPublisher
 from tests.integration.happenings import happening
 
 pytestmark = pytest.mark.asyncio
