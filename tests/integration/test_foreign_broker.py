@@ -10,7 +10,7 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 from yarl import URL
 
-from integration import consumers, rabbitmq
+from integration import amqp, consumers, rabbitmq
 from integration.broker import PublishFailed, Subscription
 from integration.event import IntegrationEvent
 from integration.rabbitmq import RabbitMQ
