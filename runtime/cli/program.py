@@ -120,12 +120,19 @@ def _translated(failure: Exception) -> Stop:
     """A failure of something we depend on, or our own fault with a report id."""
     if isinstance(failure, UnicodeEncodeError) and "surrogates" in failure.reason:
         return usage("an argument is no text: its bytes are not UTF-8")
+    # What the library for questions wraps.
+    if getattr(getattr(failure, "orig", failure), "sqlstate", None) in _UNDEFINED:
+        message = "the database is of another version than this program"
+        hint = "ccontrol db upgrade, then start the projector and relay of this version"
+        return Stop(Exit.CONFLICT, "other-version", message, hint)
     for kind in type(failure).__mro__:
         # By name: importing the driver to ask would load it for every command.
         name = f"{kind.__module__}.{kind.__qualname__}"
         if name in _UNREACHABLE:
             message = "the database does not answer"
             return unreachable(message, "is it running? start it with ./run")
+        if name == "write_model.store.personal_data.KeysUnusable":
+            return usage(f"the keys cannot be used: {failure}", "CCONTROL_STATE names the folder they are in")
         if name == "redis.exceptions.RedisError":
             message = f"Redis does not do what it is asked: {type(failure).__name__}"
             return unreachable(message, "is it running, does REDIS_URL name it, does it take writes?")
@@ -137,6 +144,8 @@ def _translated(failure: Exception) -> Stop:
     return Stop(Exit.INTERNAL, "internal", f"internal error, report id {report_id}: {type(failure).__name__}")
 
 
+# Of PostgreSQL: there is no such schema, table, column or function.
+_UNDEFINED = frozenset({"3F000", "42P01", "42703", "42883"})
 _UNREACHABLE = frozenset(
     {
         "psycopg.OperationalError",

@@ -13,6 +13,7 @@ import redis.exceptions
 from runtime.cli import instance
 from runtime.cli.outcome import Exit
 from runtime.cli.program import run
+from runtime.keys import ensure_keys
 
 _ROOT = Path(__file__).parents[2]
 _HEAVY = (
@@ -136,6 +137,32 @@ def test_an_installation_that_is_not_running_is_unreachable(
     monkeypatch.setenv("CCONTROL_STATE", str(tmp_path))
     assert run(["ps"]) == Exit.UNREACHABLE
     assert "./run" in capsys.readouterr().err
+
+
+def test_keys_that_are_not_there_are_no_internal_error(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    assert run(["projections", "status"]) == Exit.USAGE
+    assert "CCONTROL_STATE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["projections", "status"], ["audit", "verify"], ["dlq", "list"]])
+def test_a_database_of_another_version_is_no_internal_error(
+    arguments: list[str],
+    empty_database_url: str,
+    migrated_template: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As between an upgrade of the program and the first start of its projector."""
+    ensure_keys(tmp_path / "none" / "keys")
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    assert run(arguments) == Exit.CONFLICT
+    assert "another version" in capsys.readouterr().err
 
 
 def test_a_database_that_does_not_answer_is_unreachable(
