@@ -28,7 +28,8 @@ def configure_logs(level: int = logging.NOTSET) -> None:
             structlog.processors.ExceptionRenderer(_told),
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # What standard error is at that moment.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())

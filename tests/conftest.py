@@ -17,6 +17,7 @@ from typing import NoReturn
 import psycopg
 import pytest
 import redis
+import structlog
 from hypothesis import settings
 from psycopg import sql
 
@@ -75,6 +76,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _in_common(factory: pytest.TempPathFactory) -> Path:
     base = factory.getbasetemp()
     return base if _WORKER == "master" else base.parent
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command line that runs inside a test configures the logs of all that come after it."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def test_an_error_is_told_with_its_place_and_without_variables(told: Any) -> Non
         except ValueError as error:
             raise ExceptionGroup("several", [error, KeyError("x")]) from error
     except ExceptionGroup:
-        structlog.get_logger().exception("crashed")
+        structlog.get_logger(__name__).exception("crashed")
 
     entry = told()
     assert entry["level"] == "error"
