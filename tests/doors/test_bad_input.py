@@ -182,7 +182,9 @@ def bad_values(path: tuple[str | int, ...], valid: object) -> tuple[Any, ...]:
 async def test_the_documented_example_can_be_read(doors: World, topic: str) -> None:
     form = forms()[topic]
     answer = await doors.post(f"{path_of(form)}?dry_run=true", form.example())
-    assert answer.status_code in (200, 404, 409, 422), answer.text
+    # Whether there is such a delivery is looked up before it is decided, and these doors have no database.
+    understood = (503,) if topic == "webhooks.redeliver" else (200, 404, 409, 422)
+    assert answer.status_code in understood, answer.text
     if answer.status_code == 422:
         assert "errors" not in answer.json(), answer.text
 
